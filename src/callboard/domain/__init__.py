@@ -1,0 +1,3 @@
+"""The domain: conversations, generations and tools as values, without I/O and without actors."""
+
+__all__: list[str] = []

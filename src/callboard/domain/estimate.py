@@ -1,0 +1,61 @@
+"""How many tokens something will be, before a provider has counted them.
+
+Estimates reserve: they are replaced by what the provider reports as soon as it does, and a ledger line says which
+of the two it holds. Four bytes a token is the usual rule for English and errs on the high side for code; other
+scripts take more bytes for a character and about as many more tokens.
+"""
+
+from __future__ import annotations
+
+from callboard.domain.block import (
+    Block,
+    DocumentBlock,
+    ImageBlock,
+    OpaqueBlock,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+from callboard.domain.generation import GenerationRequest
+
+BYTES_PER_TOKEN = 4
+TOKENS_PER_MESSAGE = 4
+TOKENS_PER_IMAGE = 1000
+TOKENS_PER_DOCUMENT = 2000
+
+
+def tokens_of_bytes(count: int) -> int:
+    """Tokens of ``count`` bytes of text, rounded up."""
+    return -(-count // BYTES_PER_TOKEN)
+
+
+def prompt_tokens(request: GenerationRequest) -> int:
+    """Tokens of everything ``request`` makes the model read."""
+    total = sum(tokens_of_bytes(len(block.text.encode())) for block in request.system)
+    for tool in request.tools:
+        total += tokens_of_bytes(len(tool.name) + len(tool.description) + len(bytes(tool.input_schema)))
+    for message in request.messages:
+        total += TOKENS_PER_MESSAGE + sum(_block_tokens(block) for block in message.content)
+    return total
+
+
+def _block_tokens(block: Block) -> int:  # noqa: PLR0911 - one line for each kind of block
+    match block:
+        case TextBlock():
+            return tokens_of_bytes(len(block.text.encode()))
+        case ThinkingBlock():
+            return tokens_of_bytes(len(block.thinking.encode()))
+        case RedactedThinkingBlock():
+            return tokens_of_bytes(len(block.data))
+        case ToolUseBlock():
+            return tokens_of_bytes(len(block.name) + len(bytes(block.input)))
+        case ToolResultBlock():
+            return sum(_block_tokens(each) for each in block.content)
+        case ImageBlock():
+            return TOKENS_PER_IMAGE
+        case DocumentBlock():
+            return TOKENS_PER_DOCUMENT
+        case OpaqueBlock():
+            return tokens_of_bytes(len(bytes(block.raw)))

@@ -1,0 +1,136 @@
+"""What happens to a request, as values: given to an observer, who may log, count or ignore them.
+
+The layers that do the work emit these and know nothing of logs. Kernel events (starts, crashes, restarts) are
+`callboard.kernel.lifecycle`'s; these are the domain's.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from callboard.domain.usage import Usage
+
+
+class CommandStarted(Struct, frozen=True, kw_only=True):
+    """An assistant begins a turn."""
+
+    request_id: str
+    assistant: str
+
+
+class ProviderAnswered(Struct, frozen=True, kw_only=True):
+    """A generation ended.
+
+    Attributes:
+        tokens: Prompt and answer together.
+    """
+
+    request_id: str
+    assistant: str
+    provider: str
+    model: str
+    tokens: int
+
+
+class ToolExecuting(Struct, frozen=True, kw_only=True):
+    """A tool of ours is about to run."""
+
+    request_id: str
+    assistant: str
+    name: str
+
+
+class ToolExecuted(Struct, frozen=True, kw_only=True):
+    """A tool of ours has run.
+
+    Attributes:
+        failed: Whether the model was told of an error. Its text is not here: it may hold arguments.
+    """
+
+    request_id: str
+    assistant: str
+    name: str
+    duration_us: int
+    failed: bool = False
+
+
+class CommandCompleted(Struct, frozen=True, kw_only=True):
+    """The turn is over, and answered."""
+
+    request_id: str
+    assistant: str
+    duration_us: int
+
+
+class AttemptFailed(Struct, frozen=True, kw_only=True):
+    """An upstream attempt came to nothing; another may follow.
+
+    Attributes:
+        error_type: The ``type`` of a class in `callboard.errors`.
+    """
+
+    request_id: str
+    provider: str
+    model: str
+    error_type: str
+    upstream_status: int | None = None
+
+
+class TimeSplit(Struct, frozen=True, kw_only=True):
+    """Where the time of a request went, in microseconds; the first four add up to ``wall_us`` exactly.
+
+    Attributes:
+        queue_us: Waiting for admission: mailboxes and limits.
+        own_us: Everything Callboard itself did, tools included.
+        upstream_ttfb_us: From sending to the provider to the first of its answer, all attempts and rounds.
+        upstream_us: Waiting for the rest of its answer.
+        tool_us: The part of ``own_us`` spent in tools.
+    """
+
+    queue_us: int
+    own_us: int
+    upstream_ttfb_us: int
+    upstream_us: int
+    tool_us: int = 0
+
+    @property
+    def wall_us(self) -> int:
+        """The whole of it."""
+        return self.queue_us + self.own_us + self.upstream_ttfb_us + self.upstream_us
+
+
+class RequestClosed(Struct, frozen=True, kw_only=True):
+    """A request is over, however it ended; exactly one for each.
+
+    Attributes:
+        route: The door it came through, e.g. ``/v1/chat/completions`` or ``ask``.
+        status: HTTP status that was sent; 499 where the client left first; None at doors without statuses.
+        error_type: None where all went well, else the ``type`` of a class in `callboard.errors`, or ``cancelled``.
+    """
+
+    request_id: str
+    route: str
+    time: TimeSplit
+    status: int | None = None
+    stream: bool = False
+    response_id: str | None = None
+    assistant: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    usage: Usage = Usage()
+    cost_picousd: int = 0
+    attempts: int = 0
+    error_type: str | None = None
+
+
+Observation: TypeAlias = (
+    CommandStarted
+    | ProviderAnswered
+    | ToolExecuting
+    | ToolExecuted
+    | CommandCompleted
+    | AttemptFailed
+    | RequestClosed
+)

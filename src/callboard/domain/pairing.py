@@ -1,0 +1,119 @@
+"""The invariant of tool calls: each has exactly one result, and it stands in the next message.
+
+Providers refuse a conversation that breaks it, so a crash between a call and its result would make the
+conversation unusable for ever. What is loaded, or comes from a client, is therefore checked, and can be repaired in
+both directions: results without a call are dropped, calls without a result get one that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from callboard.domain.block import Block, TextBlock, ToolResultBlock, ToolUseBlock
+from callboard.domain.message import Message, tool_results, tool_uses
+
+INTERRUPTED = "The call was interrupted; whether it had any effect is not known."
+
+Messages: TypeAlias = tuple[Message, ...]
+
+
+def interrupted(tool_use_id: str) -> ToolResultBlock:
+    """The result of a call whose outcome nobody knows."""
+    content = (TextBlock(text=INTERRUPTED),)
+    return ToolResultBlock(tool_use_id=tool_use_id, content=content, is_error=True)
+
+
+def check(messages: Messages) -> str | None:
+    """None where the invariant holds, else what breaks it first, in words fit for the client."""
+    expected: tuple[str, ...] = ()
+    for message in messages:
+        found = tuple(result.tool_use_id for result in tool_results(message))
+        if len(set(found)) != len(found):
+            return "a tool call has more than one result"
+        for call_id in expected:
+            if call_id not in found:
+                return f"tool call '{call_id}' has no result in the message after it"
+        for call_id in found:
+            if call_id not in expected:
+                return f"tool result '{call_id}' answers no call of the message before it"
+        if any(isinstance(block, ToolResultBlock) for block in message.content[len(found) :]):
+            return "tool results must come before everything else in their message"
+        expected = tuple(call.id for call in tool_uses(message))
+        if expected and message.role != "assistant":
+            return "only the assistant calls tools"
+        if len(set(expected)) != len(expected):
+            return "two tool calls have the same id"
+    return f"tool call '{expected[0]}' has no result in the message after it" if expected else None
+
+
+def repair(messages: Messages) -> Messages:
+    """The conversation with the invariant restored; the very same tuple where it held already.
+
+    A result that stands in a later message of the same user turn is moved to where it belongs. Of several
+    results, and of several calls with one id, the first counts. Messages that are left empty go.
+    """
+    if check(messages) is None:
+        return messages
+    repaired: list[Message] = []
+    position = 0
+    while position < len(messages):
+        message = messages[position]
+        position += 1
+        if message.role == "user":
+            _add(repaired, message, _other(message))
+            continue
+        kept = _first_calls(message)
+        _add(repaired, message, kept)
+        calls = [block.id for block in kept if isinstance(block, ToolUseBlock)]
+        if not calls:
+            continue
+        turn = _user_turn(messages, position)
+        answers = _answers(calls, turn)
+        following = turn[0] if turn else Message(role="user", content=())
+        _add(repaired, following, (*answers, *_other(following)))
+        position += min(len(turn), 1)
+    return tuple(repaired)
+
+
+def _add(repaired: list[Message], message: Message, content: tuple[Block, ...]) -> None:
+    if content == message.content:
+        repaired.append(message)
+    elif content:
+        repaired.append(Message(role=message.role, content=content, extra=message.extra))
+
+
+def _user_turn(messages: Sequence[Message], start: int) -> Sequence[Message]:
+    """The user messages from ``start`` to the assistant's next."""
+    end = start
+    while end < len(messages) and messages[end].role == "user":
+        end += 1
+    return messages[start:end]
+
+
+def _answers(calls: Sequence[str], turn: Sequence[Message]) -> tuple[ToolResultBlock, ...]:
+    found: dict[str, ToolResultBlock] = {}
+    for message in turn:
+        for result in tool_results(message):
+            if result.tool_use_id in calls:
+                found.setdefault(result.tool_use_id, result)
+    missing = [call_id for call_id in calls if call_id not in found]
+    return (*found.values(), *(interrupted(call_id) for call_id in missing))
+
+
+def _other(message: Message) -> tuple[Block, ...]:
+    return tuple(block for block in message.content if not isinstance(block, ToolResultBlock | ToolUseBlock))
+
+
+def _first_calls(message: Message) -> tuple[Block, ...]:
+    seen: set[str] = set()
+    kept: list[Block] = []
+    for block in message.content:
+        if isinstance(block, ToolResultBlock):
+            continue
+        if isinstance(block, ToolUseBlock):
+            if block.id in seen:
+                continue
+            seen.add(block.id)
+        kept.append(block)
+    return tuple(kept)

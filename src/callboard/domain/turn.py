@@ -1,0 +1,71 @@
+"""A turn as it streams: the generations of all its rounds as one, with the tools that ran between them.
+
+What a consumer sees of a turn is one generation in the order `callboard.domain.delta` states: one
+`GenerationStarted`, blocks numbered 0, 1, 2 … over all rounds, one `GenerationStopped` with the usage of all rounds.
+Calls of the runtime's own tools are not blocks of that answer; they show as `ToolStarted` and `ToolFinished`
+between blocks, for those who watch.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from callboard.domain.block import Block, ToolResultBlock, ToolUseBlock
+from callboard.domain.delta import GenerationEvent
+from callboard.domain.generation import StopReason
+from callboard.domain.message import text_of
+from callboard.domain.usage import Usage
+
+
+class ToolStarted(Struct, frozen=True, kw_only=True, tag=True):
+    """One of the runtime's own tools begins to run."""
+
+    call: ToolUseBlock
+
+
+class ToolFinished(Struct, frozen=True, kw_only=True, tag=True):
+    """It came to this."""
+
+    name: str
+    result: ToolResultBlock
+
+
+TurnEvent: TypeAlias = GenerationEvent | ToolStarted | ToolFinished
+
+
+class ToolRun(Struct, frozen=True, kw_only=True):
+    """One call of one of the runtime's own tools, and its result."""
+
+    call: ToolUseBlock
+    result: ToolResultBlock
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """The whole answer to one turn.
+
+    Attributes:
+        response_id: Names this answer as ``previous_response_id`` of the next turn.
+        content: Text, thinking, and calls of the client's own tools, in order.
+        tool_calls: Calls the caller has to run and answer; empty unless ``stop_reason`` is ``tool_use``.
+        tool_runs: The runtime's own tools that ran on the way.
+        usage: Of all rounds together.
+    """
+
+    response_id: str
+    model: str
+    content: tuple[Block, ...]
+    stop_reason: StopReason
+    usage: Usage
+    tool_runs: tuple[ToolRun, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The answer's text."""
+        return text_of(self.content)
+
+    @property
+    def tool_calls(self) -> tuple[ToolUseBlock, ...]:
+        """Calls the caller has to run and answer."""
+        return tuple(block for block in self.content if isinstance(block, ToolUseBlock))
