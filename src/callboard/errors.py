@@ -214,7 +214,7 @@ class Draining(Overloaded):
 
 
 class ActorStopped(Refusal):
-    """The asked actor has ended for good: it finished, or its supervisor gave it up. Asking again is no use."""
+    """The asked actor has ended for good, or its supervisor gave it up. Asking again is no use."""
 
     type: ClassVar[str] = "overloaded"
     status_hint: ClassVar[int] = 503
@@ -242,7 +242,7 @@ class UpstreamError(Refusal):
     type: ClassVar[str] = "upstream_error"
     status_hint: ClassVar[int] = 502
 
-    def __init__(  # noqa: PLR0913 - an error value: every field is optional and named
+    def __init__(
         self,
         message: str,
         *,

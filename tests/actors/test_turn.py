@@ -48,9 +48,7 @@ def start(
 ) -> Generate:
     tools = tuple(ToolDefinition(name=name) for name in (*own, *clients))
     request = GenerationRequest(model="m", messages=(user_text("hi"),), tools=tools, tool_choice=choice)
-    policy = TurnPolicy(
-        own_tools=frozenset(own), max_rounds=max_rounds, max_total_tokens=max_total_tokens
-    )
+    policy = TurnPolicy(own_tools=frozenset(own), max_rounds=max_rounds, max_total_tokens=max_total_tokens)
     return begin(request, policy)
 
 
@@ -146,7 +144,9 @@ def test_after_the_last_round_the_model_is_asked_once_more_without_tools(max_rou
 
 def test_the_token_limit_ends_the_turn_after_the_tools() -> None:
     used = Usage(input_tokens=60, output_tokens=50)
-    step = after_generation(start(max_total_tokens=100).state, answer(call("add"), stop="tool_use", usage=used))
+    step = after_generation(
+        start(max_total_tokens=100).state, answer(call("add"), stop="tool_use", usage=used)
+    )
     assert isinstance(step, RunTools)
     following = after_tools(step, (result(call("add")),))
     assert isinstance(following, Finish)

@@ -45,6 +45,6 @@ def test_only_the_most_recent_turns_are_remembered() -> None:
     for name in ("a", "b", "theirs"):
         hidden.remember(frozenset({name}), PRODUCED, key="k")
     assert len(hidden) == 2
-    assert hidden.restore((said("assistant", ToolUseBlock(id="a", name="x", input=Raw(b"{}"))),), key="k") == (
-        said("assistant", ToolUseBlock(id="a", name="x", input=Raw(b"{}"))),
-    )
+    assert hidden.restore(
+        (said("assistant", ToolUseBlock(id="a", name="x", input=Raw(b"{}"))),), key="k"
+    ) == (said("assistant", ToolUseBlock(id="a", name="x", input=Raw(b"{}"))),)

@@ -19,7 +19,7 @@ def test_what_was_saved_can_be_read_at_once() -> None:
     assert store.messages("r1", key="k") == (user_text("r1"),)
 
 
-@pytest.mark.parametrize(("name", "key"), [("r2", "k"), ("r1", "other")])
+@pytest.mark.parametrize("name, key", [("r2", "k"), ("r1", "other")])
 def test_an_unknown_response_and_somebody_elses_look_alike(name: str, key: str) -> None:
     store = MemoryStore()
     store.save(stored("r1"))

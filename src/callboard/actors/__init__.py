@@ -1,1 +1,1 @@
-"""The actors: they join the kernel with the domain, and the protocols of providers, tools, store and limits."""
+"""The actors: they join the kernel, the domain, and the protocols of providers, tools, store and limits."""

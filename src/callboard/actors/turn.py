@@ -6,14 +6,17 @@ A turn runs from user input to final answer. It makes generations and runs tools
                ↑                           └→ RunTools ─→ after_tools ─┬→ Generate
                └───────────────────────────────────────────────────────┴→ Finish
 
-The caller (`callboard.actors.assistant`) performs each step and hands back its result; nothing here awaits. Three rules
-hold in every history this module builds:
+The caller (`callboard.actors.assistant`) performs each step and hands back its result; nothing here awaits.
+Three rules hold in every history this module builds:
 
 * *Pairing.* Every tool call has exactly one result in the next message, except calls that the client has to
   answer, and those are always in the last message.
-* *Bounded.* At most ``max_rounds`` rounds of tools run; then the model is asked once more with tools withheld, so
-  that the user gets an answer from what was found. Calls it makes even so are answered by a refusal and end the turn.
-* *Complete.* Calls of an answer that was cut short (``max_tokens``) are not run: their arguments may be half there.
+* *Bounded.* At most ``max_rounds`` rounds of tools run; then the model is asked once more with tools
+  withheld, so
+  that the user gets an answer from what was found. Calls it makes even so are answered by a refusal and end
+  the turn.
+* *Complete.* Calls of an answer that was cut short (``max_tokens``) are not run: their arguments may be half
+there.
 """
 
 from __future__ import annotations
@@ -146,7 +149,7 @@ def runs_here(state: TurnState, call: ToolUseBlock) -> bool:
 
 
 def _next_request(state: TurnState) -> GenerationRequest:
-    """The request of the next round: a forced choice is spent, and after the last round tools are withheld."""
+    """The next round's request: a forced choice is spent; after the last round tools are withheld."""
     choice = state.request.tool_choice
     if state.rounds >= state.policy.max_rounds:
         choice = ToolChoice(mode="none")

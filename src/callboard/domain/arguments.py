@@ -1,7 +1,7 @@
 """Tool arguments: the text a model wrote, and the object it should be.
 
-A model writes text. Mostly it is a JSON object, sometimes it is not; what it wrote is never lost and never passed
-off as something else.
+A model writes text. Mostly it is a JSON object, sometimes it is not; what it wrote is never lost and never
+passed off as something else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Messages and blocks as JSON: exactly Anthropic's shape, and lossless.
 
-What we do not interpret survives: unknown fields go to ``extra`` and come back flat, beside the known ones; blocks
-of unknown types become `OpaqueBlock`s. Text that stands where blocks could is normalised to one text block.
+What we do not interpret survives: unknown fields go to ``extra`` and come back flat, beside the known ones;
+blocks of unknown types become `OpaqueBlock`s. Text that stands where blocks could is normalised to one text
+block.
 
 Source: Anthropic Messages API, "Create a Message", input messages (2023-06-01 version of the API).
 """
@@ -115,7 +116,7 @@ def decode_block(data: bytes | Raw, *, at: str = "block") -> Block:
             return OpaqueBlock(type=kind, raw=Raw(bytes(data)))
         raise LocalWireError(f"{at}: {error}", param=at) from error
     names = block.__struct_fields__[:-1]
-    extra = {name: Raw(bytes(value)) for name, value in fields.items() if name not in names}
+    extra = {name: value.copy() for name, value in fields.items() if name not in names}
     if isinstance(block, ToolUseBlock) and not bytes(block.input).startswith(b"{"):
         raise LocalWireError(f"{at}.input must be an object", param=f"{at}.input")
     return msgspec.structs.replace(block, extra=extra or None)
@@ -143,7 +144,7 @@ def _split(data: bytes | Raw, kind: type[S], at: str, *, but: str = "") -> tuple
     known = _decoded(msgspec.json.Decoder(kind), data, at)
     fields = _decoded(_FIELDS, data, at)
     names = kind.__struct_fields__
-    extra = {name: Raw(bytes(value)) for name, value in fields.items() if name not in names and name != but}
+    extra = {name: value.copy() for name, value in fields.items() if name not in names and name != but}
     return known, extra or None
 
 

@@ -5,8 +5,8 @@ Order, for any provider::
     GenerationStarted (BlockStarted Delta* BlockStopped)* GenerationStopped
 
 Blocks do not interleave and their indexes count 0, 1, 2 … without gaps; decoders of dialects that interleave
-(parallel tool calls in OpenAI chunks) put the pieces in order. A stream that ends without `GenerationStopped` was
-cut, and nothing may call it complete. The unary answer is ``fold(events)``.
+(parallel tool calls in OpenAI chunks) put the pieces in order. A stream that ends without
+`GenerationStopped` was cut, and nothing may call it complete. The unary answer is ``fold(events)``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many tokens something will be, before a provider has counted them.
 
-Estimates reserve: they are replaced by what the provider reports as soon as it does, and a ledger line says which
-of the two it holds. Four bytes a token is the usual rule for English and errs on the high side for code; other
-scripts take more bytes for a character and about as many more tokens.
+Estimates reserve: they are replaced by what the provider reports as soon as it does, and a ledger line says
+which of the two it holds. Four bytes a token is the usual rule for English and errs on the high side for
+code; other scripts take more bytes for a character and about as many more tokens.
 """
 
 from __future__ import annotations

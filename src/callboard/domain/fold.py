@@ -1,7 +1,7 @@
 """Folding a stream into the finished generation, and taking one apart again.
 
-``fold(events_of(generation)) == generation``: a provider that does not stream gives the same events as one that
-does, and an unstreamed answer is the fold of a streamed one. There is no second way to build either.
+``fold(events_of(generation)) == generation``: a provider that does not stream gives the same events as one
+that does, and an unstreamed answer is the fold of a streamed one. There is no second way to build either.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from callboard.domain.generation import Generation
 from callboard.errors import RemoteWireError, StreamIncomplete
 
 LOGPROBS = "logprobs"
-"""Key in a text block's ``extra`` that holds its tokens' log probabilities: one JSON array over all deltas."""
+"""Key in a text block's ``extra``: its tokens' log probabilities, one JSON array over all deltas."""
 
 
 class Fold:

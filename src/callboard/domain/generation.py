@@ -11,7 +11,9 @@ from callboard.domain.message import Message
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.domain.usage import Usage
 
-StopReason: TypeAlias = Literal["end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "pause_turn"]
+StopReason: TypeAlias = Literal[
+    "end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "pause_turn"
+]
 
 
 class ResponseFormat(Struct, frozen=True, kw_only=True):
@@ -35,6 +37,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     Attributes:
         model: The name the client asked for, not the upstream's.
         system: Instructions, in order. They never enter ``messages``, so replacing them mutates no history.
+        dialect: The dialect that the fields in ``extra`` belong to, e.g. ``openai_chat``; None for any.
         extra: Fields of the client's dialect that we do not interpret, passed on to providers that speak the
             same one.
     """
@@ -53,6 +56,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
     user: str | None = None
+    dialect: str | None = None
     extra: Extra | None = None
 
 

@@ -1,8 +1,8 @@
 """The running account of one request: where its time goes and what it consumed.
 
-A `Meter` belongs to one request from door to door. Whoever works on the request at the moment writes to it; the
-work of one request is sequential, so no two tasks do at once. Every nanosecond falls into exactly one phase,
-so that the split adds up by construction.
+A `Meter` belongs to one request from door to door. Whoever works on the request at the moment writes to it;
+the work of one request is sequential, so no two tasks do at once. Every nanosecond falls into exactly one
+phase, so that the split adds up by construction.
 """
 
 from __future__ import annotations

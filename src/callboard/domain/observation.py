@@ -107,7 +107,8 @@ class RequestClosed(Struct, frozen=True, kw_only=True):
     Attributes:
         route: The door it came through, e.g. ``/v1/chat/completions`` or ``ask``.
         status: HTTP status that was sent; 499 where the client left first; None at doors without statuses.
-        error_type: None where all went well, else the ``type`` of a class in `callboard.errors`, or ``cancelled``.
+        error_type: None where all went well, else the ``type`` of a class in `callboard.errors`, or
+        ``cancelled``.
     """
 
     request_id: str

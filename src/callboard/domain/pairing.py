@@ -1,8 +1,8 @@
 """The invariant of tool calls: each has exactly one result, and it stands in the next message.
 
 Providers refuse a conversation that breaks it, so a crash between a call and its result would make the
-conversation unusable for ever. What is loaded, or comes from a client, is therefore checked, and can be repaired in
-both directions: results without a call are dropped, calls without a result get one that says so.
+conversation unusable for ever. What is loaded, or comes from a client, is therefore checked, and can be
+repaired in both directions: results without a call are dropped, calls without a result get one that says so.
 """
 
 from __future__ import annotations
@@ -26,25 +26,35 @@ def interrupted(tool_use_id: str) -> ToolResultBlock:
 
 def check(messages: Messages) -> str | None:
     """None where the invariant holds, else what breaks it first, in words fit for the client."""
-    expected: tuple[str, ...] = ()
+    open_calls: tuple[str, ...] = ()
     for message in messages:
-        found = tuple(result.tool_use_id for result in tool_results(message))
-        if len(set(found)) != len(found):
-            return "a tool call has more than one result"
-        for call_id in expected:
-            if call_id not in found:
-                return f"tool call '{call_id}' has no result in the message after it"
-        for call_id in found:
-            if call_id not in expected:
-                return f"tool result '{call_id}' answers no call of the message before it"
-        if any(isinstance(block, ToolResultBlock) for block in message.content[len(found) :]):
-            return "tool results must come before everything else in their message"
-        expected = tuple(call.id for call in tool_uses(message))
-        if expected and message.role != "assistant":
-            return "only the assistant calls tools"
-        if len(set(expected)) != len(expected):
-            return "two tool calls have the same id"
-    return f"tool call '{expected[0]}' has no result in the message after it" if expected else None
+        broken = _broken_by(message, open_calls)
+        if broken is not None:
+            return broken
+        open_calls = tuple(call.id for call in tool_uses(message))
+    return _unanswered(open_calls[0]) if open_calls else None
+
+
+def _broken_by(message: Message, open_calls: tuple[str, ...]) -> str | None:
+    answered = tuple(result.tool_use_id for result in tool_results(message))
+    called = tuple(call.id for call in tool_uses(message))
+    misplaced = called if message.role == "user" else answered
+    late = any(isinstance(block, ToolResultBlock) for block in message.content[len(answered) :])
+    missing = next((call_id for call_id in open_calls if call_id not in answered), None)
+    orphan = next((call_id for call_id in answered if call_id not in open_calls), None)
+    rules = (
+        (missing is not None, _unanswered(missing or "")),
+        (orphan is not None, f"tool result '{orphan}' answers no call of the message before it"),
+        (bool(misplaced), "the assistant calls tools, and the user answers"),
+        (len(set(answered)) != len(answered), "a tool call has more than one result"),
+        (late, "tool results must come before everything else in their message"),
+        (len(set(called)) != len(called), "two tool calls of a message have the same id"),
+    )
+    return next((text for broken, text in rules if broken), None)
+
+
+def _unanswered(call_id: str) -> str:
+    return f"tool call '{call_id}' has no result in the message after it"
 
 
 def repair(messages: Messages) -> Messages:

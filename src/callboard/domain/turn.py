@@ -1,9 +1,9 @@
 """A turn as it streams: the generations of all its rounds as one, with the tools that ran between them.
 
 What a consumer sees of a turn is one generation in the order `callboard.domain.delta` states: one
-`GenerationStarted`, blocks numbered 0, 1, 2 … over all rounds, one `GenerationStopped` with the usage of all rounds.
-Calls of the runtime's own tools are not blocks of that answer; they show as `ToolStarted` and `ToolFinished`
-between blocks, for those who watch.
+`GenerationStarted`, blocks numbered 0, 1, 2 … over all rounds, one `GenerationStopped` with the usage of all
+rounds. Calls of the runtime's own tools are not blocks of that answer; they show as `ToolStarted` and
+`ToolFinished` between blocks, for those who watch.
 """
 
 from __future__ import annotations

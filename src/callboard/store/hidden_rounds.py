@@ -1,8 +1,9 @@
 """Rounds of tools that a stateless client never sees, kept until it comes back.
 
-On /v1/chat/completions the client holds the conversation. When a turn ran tools of ours and then ends with calls of the
-client's own, the client is shown only its calls; what ours found would be lost when it sends the conversation back
-with its results. So the turn's messages are remembered under the ids of those calls, and put back in place.
+On /v1/chat/completions the client holds the conversation. When a turn ran tools of ours and then ends with
+calls of the client's own, the client is shown only its calls; what ours found would be lost when it sends the
+conversation back with its results. So the turn's messages are remembered under the ids of those calls, and
+put back in place.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class HiddenRounds:
 
 
 def append(messages: list[Message], message: Message) -> None:
-    """Add a message; results of calls that were made together go into one message, as the pairing rule wants."""
+    """Add a message; results of calls that were made together go into one, as the pairing rule wants."""
     if messages and messages[-1].role == message.role == "user":
         last = messages[-1]
         messages[-1] = Message(role="user", content=(*last.content, *message.content), extra=last.extra)

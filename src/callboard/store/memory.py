@@ -1,4 +1,4 @@
-"""The store in memory: conversations that live as long as the process, the least recently used dropped first."""
+"""The store in memory: conversations that live as long as the process, least recently used dropped first."""
 
 from __future__ import annotations
 
