@@ -1,0 +1,76 @@
+"""Who may still ask while the system drains.
+
+A drain refuses new work from outside and lets admitted work finish, and that work must be able to ask on.
+Which of the two a sender is, is a fact about its task, not about the reference it holds: actors, what they
+spawn, and blocks inside `System.admit` are inside. A context variable says so, because tasks inherit it from
+the task that starts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import anyio
+
+from callboard.errors import Draining
+
+_inside: ContextVar[bool] = ContextVar("callboard_inside", default=False)
+
+
+def step_inside() -> None:
+    """Mark the running task, and every task it starts from here on, as admitted."""
+    _inside.set(True)
+
+
+class Admission:
+    """The system's door: open until `close`, and counting who came through it.
+
+    Attributes:
+        closed: Whether a drain or a stop has begun. Read by every ask, so an attribute and not a method.
+    """
+
+    __slots__ = ("_emptied", "_present", "closed")
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._present = 0
+        self._emptied = anyio.Event()
+
+    def check(self) -> None:
+        """Refuse the running task if the door is closed and the task is not inside.
+
+        Raises:
+            Draining: The system is stopping.
+        """
+        if self.closed and not _inside.get():
+            raise Draining("the system is stopping and admits nothing new")
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count the block as work in flight: a drain waits for it, and it may go on asking meanwhile.
+
+        Raises:
+            Draining: The system is stopping.
+        """
+        self.check()
+        token = _inside.set(True)
+        self._present += 1
+        try:
+            yield
+        finally:
+            _inside.reset(token)
+            self._present -= 1
+            if self.closed and not self._present:
+                self._emptied.set()
+
+    def close(self) -> None:
+        """Admit nobody from here on."""
+        self.closed = True
+        if not self._present:
+            self._emptied.set()
+
+    async def wait_empty(self) -> None:
+        """Suspend until the door is closed and every admitted block has been left."""
+        await self._emptied.wait()

@@ -1,0 +1,164 @@
+"""What an actor may do besides computing: answer, spawn, tell itself later, start children, stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from anyio.streams.memory import MemoryObjectSendStream
+from msgspec import Struct
+
+from callboard.kernel.envelope import Envelope
+from callboard.kernel.node import Node
+from callboard.kernel.ref import ActorRef
+from callboard.kernel.reply import Reply, StreamReply
+from callboard.kernel.request import Notice, Request, StreamRequest
+from callboard.kernel.trace import TraceContext, current_trace
+from callboard.kernel.tree import Child
+from callboard.kernel.work import Work, notice_to_self
+
+A = TypeVar("A")
+E = TypeVar("E")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Surroundings(Struct, frozen=True, kw_only=True, eq=False):
+    """How an actor's context reaches the rest of the tree.
+
+    Attributes:
+        ref: Finds the reference of a child of the system's tree.
+        new_session: Makes the node of a session child, and the reference to its actor.
+    """
+
+    ref: Callable[[Child[Any]], ActorRef[Any]]
+    new_session: Callable[[Child[Any]], tuple[Node, ActorRef[Any]]]
+
+
+class Context(Generic[A]):
+    """One incarnation's hands. Only that incarnation and what it spawned may use it.
+
+    Attributes:
+        self_ref: The reference under which others reach this actor. ``receive`` must not tell it anything: a
+            full mailbox would wait for the very task that empties it. Spawned work may.
+        current: The envelope in ``receive``; the kernel's own.
+    """
+
+    __slots__ = ("_step_down", "_surroundings", "_work", "current", "self_ref")
+
+    def __init__(
+        self,
+        self_ref: ActorRef[A],
+        work: Work,
+        surroundings: Surroundings,
+        step_down: Callable[[], None],
+    ) -> None:
+        self.self_ref = self_ref
+        self.current: Envelope | None = None
+        self._work = work
+        self._surroundings = surroundings
+        self._step_down = step_down
+
+    @property
+    def trace(self) -> TraceContext:
+        """The trace of the request that the running task works on."""
+        return current_trace()
+
+    @property
+    def deadline(self) -> float:
+        """When the asker of the message in ``receive`` stops waiting, in loop time; infinite if never."""
+        return math.inf if self.current is None else self.current.deadline
+
+    def ref(self, child: Child[T]) -> ActorRef[T]:
+        """Return the reference of a child of the system's tree, started or not.
+
+        Raises:
+            KeyError: The tree has no such child.
+        """
+        return self._surroundings.ref(child)
+
+    def reply(self, request: Request[A, R], value: R) -> bool:
+        """Answer the request in ``receive``, now.
+
+        Returns:
+            False if the asker has left: whatever ``value`` stands for must be taken back.
+
+        Raises:
+            RuntimeError: ``request`` is not the one in ``receive``, or it was answered before.
+        """
+        envelope = self.current
+        if envelope is not None and envelope.message is request:
+            reply = envelope.reply
+            if reply is not None and reply.open and reply.cancel_work is None:
+                return reply.succeed(value)
+        return self._take_up(request).succeed(value)
+
+    def reply_from(self, request: Request[A, R], work: Callable[[], Awaitable[R]]) -> None:
+        """Answer the request in ``receive`` later, with what ``work`` returns or raises.
+
+        ``work`` runs in its own task, owned by this incarnation, under the asker's deadline and trace. It is
+        cancelled when the asker leaves. A Refusal it raises is the answer; any other error reaches the asker
+        as ActorFailed and leaves this actor alive.
+
+        Raises:
+            RuntimeError: As for `reply`.
+        """
+        self._hand_on(request, self._take_up(request), work)
+
+    def stream_from(
+        self,
+        request: StreamRequest[A, E],
+        producer: Callable[[MemoryObjectSendStream[E]], Awaitable[None]],
+    ) -> None:
+        """Answer the stream request in ``receive`` with what ``producer`` sends.
+
+        The stream ends when ``producer`` returns, and fails when it raises, after the last event it sent. It
+        need not close the stream it is given. Otherwise as `reply_from`.
+
+        Raises:
+            RuntimeError: As for `reply`.
+        """
+        reply = self._take_up(request)
+        if isinstance(reply, StreamReply):
+            self._hand_on(request, reply, partial(producer, reply.events))
+
+    def tell_later(self, notice: Notice[A], *, after: float) -> None:
+        """Tell this actor ``notice`` in ``after`` seconds, unless the incarnation ends before."""
+        self._work.later(notice_to_self(notice), after)
+
+    async def spawn(self, child: Child[T]) -> ActorRef[T]:
+        """Start a session child: an actor that lives within this incarnation and is supervised on its own.
+
+        Returns once it is up. If it crashes more often than the default intensity allows it stays stopped,
+        which is observed and leaves this actor alive. When this actor ends in order its sessions finish
+        first, all at once.
+
+        Raises:
+            Exception: Whatever kept it from starting.
+        """
+        node, ref = self._surroundings.new_session(child)
+        await self._work.run_session(node)
+        return ref
+
+    def stop(self) -> None:
+        """End this incarnation normally once ``receive`` has returned and spawned work is done.
+
+        The supervisor then decides: a permanent child comes back, a transient or temporary one has ended for
+        good, and what is still queued is answered with ActorStopped.
+        """
+        self._step_down()
+
+    def _hand_on(self, request: object, reply: Reply[R], work: Callable[[], Awaitable[R]]) -> None:
+        if reply.open:
+            self._work.answer(reply, work, deadline=self.deadline, request=type(request).__name__)
+
+    def _take_up(self, request: object) -> Reply[Any]:
+        envelope = self.current
+        if envelope is None or envelope.message is not request or envelope.reply is None:
+            raise RuntimeError(f"{type(request).__name__} is not the request in receive")
+        reply = envelope.reply
+        if reply.gone or (reply.open and reply.cancel_work is None):
+            return reply
+        raise RuntimeError(f"{type(request).__name__} is answered already")

@@ -1,0 +1,31 @@
+"""What one running system shares with all its actors; everything that is not deterministic is in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from callboard.kernel.admission import Admission
+from callboard.kernel.lifecycle import Observer
+from callboard.kernel.signal import Signal
+
+
+class Environment(Struct, frozen=True, kw_only=True, eq=False):
+    """The injected dependencies of a system.
+
+    Attributes:
+        observe: Told of every lifecycle event.
+        clock: Monotonic seconds; decides restart intensity and stamps events.
+        chance: Random numbers in [0, 1), for the jitter of back-off.
+        admission: The system's door.
+        new_signal: Makes the event loop's fastest one-shot signal.
+        deadline: The running task's effective deadline in the event loop's time; infinite where it has none.
+    """
+
+    observe: Observer
+    clock: Callable[[], float]
+    chance: Callable[[], float]
+    admission: Admission
+    new_signal: Callable[[], Signal]
+    deadline: Callable[[], float]

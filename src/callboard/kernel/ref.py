@@ -1,0 +1,86 @@
+"""The only way to reach an actor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
+
+from callboard.kernel.envelope import Envelope
+from callboard.kernel.reply import Reply
+from callboard.kernel.request import Notice, Request, StreamRequest
+from callboard.kernel.slot import Slot
+from callboard.kernel.stream import EventStream
+from callboard.kernel.trace import current_trace
+
+A = TypeVar("A")
+R = TypeVar("R")
+E = TypeVar("E")
+
+
+class ActorRef(Generic[A]):
+    """A reference to the actor ``A`` in one slot of the tree: hashable, cheap, and valid across restarts.
+
+    There is no time limit to give: callers use ``anyio.fail_after``, and their deadline travels with the
+    request. Messages of one sender arrive in the order in which they were sent, each at most once.
+    """
+
+    __slots__ = ("_slot",)
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self._slot.path}>"
+
+    async def tell(self, notice: Notice[A]) -> None:
+        """Send ``notice``; return once it is queued.
+
+        Does not suspend while the mailbox has room, not even to be cancelled: a notice told in a ``finally``
+        block is then delivered. A notice to an actor that has ended for good becomes a dead letter.
+
+        Raises:
+            MailboxFull: The mailbox is full and rejects. One that waits suspends the sender instead.
+        """
+        slot = self._slot
+        envelope = Envelope(notice, None, current_trace(), slot.environment.deadline())
+        if not slot.post(envelope):
+            await slot.wait_for_place(envelope)
+
+    async def ask(self, request: Request[A, R]) -> R:
+        """Send ``request`` and wait for its answer.
+
+        A cancellation while waiting withdraws the request if it is still queued, and else cancels the work
+        spawned for it; ``receive`` itself is never cut short. An answer that arrives together with the
+        cancellation is returned: the cancellation is delivered at the next checkpoint.
+
+        Raises:
+            Refusal: The actor's answer.
+            ActorFailed: The actor crashed over this request; ``__cause__`` says why.
+            MailboxFull: The mailbox is full and rejects.
+            ActorStopped: The actor has ended for good.
+            Draining: The system is stopping.
+            DeadlineExceeded: The work spawned for this request met the caller's own deadline first.
+        """
+        slot = self._slot
+        environment = slot.environment
+        reply: Reply[R] = Reply(environment.new_signal())
+        envelope = Envelope(request, reply, current_trace(), environment.deadline())
+        if not slot.post(envelope):
+            await slot.wait_for_place(envelope)
+        return await reply.wait()
+
+    def stream(
+        self, request: StreamRequest[A, E], *, buffer: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[E]]:
+        """Send ``request`` on entering the block; iterate over its events inside.
+
+        Leaving the block, however that happens, cancels the producer. Errors come out of the iteration after
+        the last event delivered, except the mailbox's own, which come out of entering; they are those of
+        `ask`.
+
+        Args:
+            request: What to ask.
+            buffer: Events the producer may be ahead; 0 makes it wait for the consumer each time.
+        """
+        return EventStream(self._slot, request, buffer)

@@ -1,0 +1,116 @@
+"""Where an answer goes: a slot that is filled at most once, by whoever comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from anyio.streams.memory import MemoryObjectSendStream
+
+from callboard.kernel.signal import Signal
+
+R = TypeVar("R")
+
+
+class Reply(Generic[R]):
+    """One asker's slot.
+
+    The asker waits on it or abandons it; the actor and its spawned work fill it. Every change is synchronous.
+
+    Attributes:
+        open: Whether an answer is still wanted: there is none yet, and the asker waits.
+        gone: Whether the asker left before there was an answer.
+        cancel_work: Cancels the spawned work that is charged with the answer; None where there is none.
+    """
+
+    __slots__ = ("_error", "_signal", "_value", "cancel_work", "gone", "open")
+
+    def __init__(self, signal: Signal) -> None:
+        self.open = True
+        self.gone = False
+        self._signal = signal
+        self._value: R
+        self._error: Exception | None = None
+        self.cancel_work: Callable[[], None] | None = None
+
+    def succeed(self, value: R) -> bool:
+        """Answer with ``value``. Returns whether the asker will see it."""
+        if not self.open:
+            return False
+        self.open = False
+        if self._signal.set():
+            self._value = value
+            return True
+        self.gone = True
+        return False
+
+    def fail(self, error: Exception) -> bool:
+        """Answer with ``error``, which is raised in the asker. Returns whether the asker will see it."""
+        if not self.open:
+            return False
+        self.open = False
+        self._error = error
+        self.gone = not self._signal.set()
+        if self.cancel_work is not None:
+            self.cancel_work()
+        return not self.gone
+
+    def abandon(self) -> None:
+        """Stop waiting: a queued envelope will be skipped, work spawned for it is cancelled."""
+        if self.open:
+            self.open = False
+            self.gone = True
+            if self.cancel_work is not None:
+                self.cancel_work()
+
+    async def wait(self) -> R:
+        """Suspend until answered.
+
+        Returns:
+            The value the actor answered with.
+
+        Raises:
+            Exception: Whatever the actor answered with instead.
+        """
+        try:
+            await self._signal
+        except BaseException as cancellation:
+            # A value that came in the same instant may stand for something reserved: it must not be lost. An
+            # error gives way: above all the news that time is up, to an asker who just found out itself.
+            if self._error is not None or not self._signal.outlives(cancellation):
+                self.abandon()
+                raise
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class StreamReply(Reply[None], Generic[R]):
+    """A reply whose value is the end of a stream: filling or abandoning it closes the producer's end.
+
+    Attributes:
+        events: Where the producer sends.
+    """
+
+    __slots__ = ("events",)
+
+    def __init__(self, signal: Signal, events: MemoryObjectSendStream[R]) -> None:
+        super().__init__(signal)
+        self.events = events
+
+    def succeed(self, value: None) -> bool:
+        """End the stream."""
+        seen = super().succeed(value)
+        self.events.close()
+        return seen
+
+    def fail(self, error: Exception) -> bool:
+        """End the stream with ``error``, raised after the last item that was delivered."""
+        seen = super().fail(error)
+        self.events.close()
+        return seen
+
+    def abandon(self) -> None:
+        """Close the stream for both sides."""
+        super().abandon()
+        self.events.close()

@@ -1,0 +1,170 @@
+"""What one incarnation has spawned: work that answers requests, timers, and session children.
+
+All of it ends before the incarnation leaves ``running``, so that it may use what ``running`` holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from callboard.errors import ActorFailed, DeadlineExceeded, Refusal
+from callboard.kernel.envelope import Envelope
+from callboard.kernel.lifecycle import WorkFailed
+from callboard.kernel.node import Ending, Node
+from callboard.kernel.reply import Reply
+from callboard.kernel.slot import Slot
+from callboard.kernel.trace import current_trace
+
+R = TypeVar("R")
+
+
+def sole_cause(error: Exception) -> Exception:
+    """Unwrap groups of one: a task group around a single failure must not change what failed."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+class Work:
+    """The tasks of one incarnation.
+
+    Attributes:
+        live: How many of them an orderly end waits for; timers are not among them.
+        cause: The crash that cuts them short, told to their askers.
+        sessions: The session children that run now.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self.live = 0
+        self.cause: Exception | None = None
+        self.sessions: list[Node] = []
+        self._slot = slot
+        self._tasks: TaskGroup
+        self._scopes: dict[anyio.CancelScope, None] = {}  # a set that keeps its order, so that runs repeat
+        self._idle = anyio.Event()
+
+    def open(self, tasks: TaskGroup) -> None:
+        """Spawn into ``tasks`` from now on."""
+        self._tasks = tasks
+
+    async def close(self) -> None:
+        """Cancel everything and wait until it is gone, even when the caller is itself cancelled."""
+        with anyio.CancelScope(shield=True):
+            while self._scopes:
+                self._idle = anyio.Event()
+                for scope in tuple(self._scopes):
+                    scope.cancel()
+                await self._idle.wait()
+
+    def answer(
+        self, reply: Reply[R], work: Callable[[], Awaitable[R]], *, deadline: float, request: str
+    ) -> None:
+        """Run ``work`` under ``deadline`` and answer ``request`` with what it returns or raises.
+
+        It is cancelled when the asker leaves. Its failure reaches the asker and nobody else.
+        """
+        scope = anyio.CancelScope(deadline=deadline)
+        reply.cancel_work = scope.cancel
+        self.live += 1
+        self._spawn(scope, partial(self._answer, reply, work, scope, request))
+
+    def later(self, envelope: Envelope, after: float) -> None:
+        """Put ``envelope`` into the actor's own mailbox after that many seconds, waiting for room then."""
+
+        async def wait_and_post() -> None:
+            await anyio.sleep(after)
+            await self._slot.wait_for_place(envelope)
+
+        self._spawn(anyio.CancelScope(), wait_and_post)
+
+    async def run_session(self, node: Node) -> None:
+        """Start a session child; return once it is up. It then lives until it ends or the incarnation does.
+
+        Raises:
+            Exception: It could not start.
+        """
+        settled = anyio.Event()
+        failures: list[Exception] = []
+
+        async def run() -> None:
+            try:
+                await node.run(settled.set)
+            except Exception as error:  # noqa: BLE001 - an actor's edge; escalation was observed
+                failures.append(error)
+            finally:
+                node.close()
+                self.sessions.remove(node)
+                self._lay_down()
+                settled.set()
+
+        self.live += 1
+        self.sessions.append(node)
+        self._spawn(anyio.CancelScope(), run)
+        try:
+            await settled.wait()
+        except BaseException:
+            node.finish(Ending.FINISH, anyio.current_time())
+            raise
+        if failures:
+            raise failures[0]
+
+    def _spawn(self, scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            try:
+                with scope:
+                    await work()
+            finally:
+                del self._scopes[scope]
+                if not self._scopes:
+                    self._idle.set()
+
+        self._scopes[scope] = None
+        self._tasks.start_soon(run)
+
+    async def _answer(
+        self, reply: Reply[R], work: Callable[[], Awaitable[R]], scope: anyio.CancelScope, request: str
+    ) -> None:
+        try:
+            reply.succeed(await work())
+        except Exception as raised:  # noqa: BLE001 - an actor's edge: the failure belongs to the asker
+            self._answer_error(reply, sole_cause(raised), request)
+        except BaseException:
+            reply.fail(self._cut_short(scope, request))
+            raise
+        finally:
+            self._lay_down()
+
+    def _answer_error(self, reply: Reply[Any], error: Exception, request: str) -> None:
+        if isinstance(error, Refusal):
+            reply.fail(error)
+            return
+        if not reply.open and isinstance(error, anyio.BrokenResourceError | anyio.ClosedResourceError):
+            return  # a producer that noticed its consumer's leaving before its own cancellation
+        environment = self._slot.environment
+        event = WorkFailed(at=environment.clock(), path=self._slot.path, request=request, error=error)
+        environment.observe(event)
+        failure = ActorFailed(f"{self._slot.path} failed while it worked on {request}")
+        failure.__cause__ = error
+        reply.fail(failure)
+
+    def _cut_short(self, scope: anyio.CancelScope, request: str) -> Exception:
+        if anyio.current_time() >= scope.deadline:
+            return DeadlineExceeded(f"the time for {request} ran out")
+        failure = ActorFailed(f"{self._slot.path} ended before its work on {request} did")
+        failure.__cause__ = self.cause
+        return failure
+
+    def _lay_down(self) -> None:
+        self.live -= 1
+        if not self.live:
+            self._slot.mailbox.wake()
+
+
+def notice_to_self(message: object) -> Envelope:
+    """Wrap a notice that an actor sends itself: with the current trace, and no deadline but its own."""
+    return Envelope(message, None, current_trace(), float("inf"))
