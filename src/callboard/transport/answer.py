@@ -1,0 +1,103 @@
+"""The open answer that both clients return: decoding, limits and closing over a source of raw body pieces."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from callboard.errors import StreamIncomplete, UpstreamError
+from callboard.transport.decoding import decoder_for
+from callboard.transport.http import Limits
+
+
+class BodySource(Protocol):
+    """Where an answer's body comes from; it owns the connection."""
+
+    async def receive(self) -> bytes:
+        """The next raw piece, empty at the end of the body, when the connection has been given back."""
+
+    async def aclose(self) -> None:
+        """Close the connection unless it was given back. Idempotent, never waits for the peer."""
+
+
+class Answer:
+    """An :class:`~callboard.transport.http.HttpResponse` over a body source.
+
+    Raises:
+        RemoteWireError: On construction, where the body has an encoding we do not know.
+    """
+
+    __slots__ = ("_closed", "_decoder", "_ended", "_source", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: tuple[tuple[str, str], ...],
+        source: BodySource,
+        limits: Limits,
+        *,
+        bodiless: bool,
+    ) -> None:
+        """``bodiless`` is true for answers to HEAD, whose headers describe a body that is not sent."""
+        self.status = status
+        self.headers = headers
+        encodings = [value for name, value in headers if name == "content-encoding"]
+        self._decoder = decoder_for("" if bodiless else ",".join(encodings), limits)
+        self._source = source
+        self._ended = False
+        self._closed = False
+
+    def header(self, name: str) -> str | None:
+        """The first field of this lower-case name, None where there is none."""
+        for field, value in self.headers:
+            if field == name:
+                return value
+        return None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._next_or_close()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def _next_or_close(self) -> bytes:
+        """The next decoded piece; empty at the end of the body."""
+        if self._closed and not self._ended:
+            raise StreamIncomplete("the answer was closed before its end")
+        try:
+            while not (piece := self._decoder.take()) and not self._ended:
+                if raw := await self._source.receive():
+                    self._decoder.feed(raw)
+                else:
+                    self._decoder.finish()
+                    self._ended = True
+        except UpstreamError:
+            await self.aclose()
+            raise
+        return piece
+
+    async def read(self) -> bytes:
+        """The rest of the body, whole."""
+        whole = await self._next_or_close()
+        if whole and (piece := await self._next_or_close()):
+            pieces = [whole, piece]
+            while piece := await self._next_or_close():
+                pieces.append(piece)
+            whole = b"".join(pieces)
+        return whole
+
+    async def aclose(self) -> None:
+        """Close the answer; see the protocol."""
+        self._closed = True
+        await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,134 @@
+"""One request and the head of its answer on one connection, and then the answer's body.
+
+Time limits cost one cancel scope for writing and the head together, and one per further read of the socket;
+what is already parsed costs none.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from callboard.errors import StreamIncomplete, UpstreamError, UpstreamTimeout
+from callboard.transport.connection import BROKEN, RECEIVE_BYTES, Connection
+from callboard.transport.h1 import AnswerParser
+from callboard.transport.http import Timeouts
+from callboard.transport.outgoing import Outgoing
+
+# Written at once, before the answer is looked at. Larger bodies are written while we listen.
+JOINED_BYTES = 64 * 1024
+
+
+class Exchange:
+    """One call on one connection.
+
+    Attributes:
+        parser: Reads the answer.
+        written: Whether the whole request was written; the connection is not used again otherwise.
+    """
+
+    __slots__ = ("_connection", "_deadline", "_timeouts", "parser", "written")
+
+    def __init__(
+        self, connection: Connection, parser: AnswerParser, timeouts: Timeouts, *, deadline: float
+    ) -> None:
+        """``deadline`` is the whole call's, on the event loop's clock."""
+        self.parser = parser
+        self.written = False
+        self._connection = connection
+        self._timeouts = timeouts
+        self._deadline = deadline
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the answer is over and the connection can carry another request."""
+        return self.written and self.parser.complete and self.parser.reusable
+
+    async def begin(self, outgoing: Outgoing) -> None:
+        """Write the request and read until the head of the answer is complete.
+
+        An answer that arrives before the whole body was written ends the writing.
+
+        Raises:
+            UpstreamUnreachable: The connection broke before the head was complete.
+            UpstreamTimeout: ``first_byte_s``, ``total_s``, or ``idle_s`` while a large body was written.
+            RemoteWireError: The answer is not HTTP or its head too large.
+        """
+        with anyio.CancelScope(deadline=self._within(self._timeouts.first_byte_s)) as scope:
+            if len(outgoing.body) <= JOINED_BYTES:
+                await self._write(outgoing.head() + outgoing.body)
+                self.written = True
+                await self._read_head()
+            else:
+                await self._write_while_listening(outgoing, scope)
+        if scope.cancelled_caught:
+            raise UpstreamTimeout("the upstream did not answer in time")
+
+    async def receive_more(self) -> None:
+        """Read the socket once and parse what came.
+
+        Raises:
+            StreamIncomplete: The connection broke before the body was complete.
+            UpstreamTimeout: ``idle_s`` or ``total_s`` passed.
+            RemoteWireError: The framing is broken.
+        """
+        data = None
+        with anyio.CancelScope(deadline=self._within(self._timeouts.idle_s)):
+            try:
+                data = await self._connection.stream.receive(RECEIVE_BYTES)
+            except anyio.EndOfStream:
+                data = b""
+            except BROKEN as error:
+                raise StreamIncomplete(
+                    "the connection broke before the upstream's answer was complete"
+                ) from error
+        if data is None:
+            raise UpstreamTimeout("the upstream fell silent in the middle of its answer")
+        if data:
+            self.parser.feed(data)
+        else:
+            self.parser.feed_eof()
+
+    def _within(self, seconds: float) -> float:
+        """The moment when ``seconds`` from now, or the whole call's time, are over."""
+        now = anyio.current_time()
+        # A cancel scope alone is not enough: a peer that always has a byte ready can outrun its cancellation.
+        if now >= self._deadline:
+            raise UpstreamTimeout("the upstream's answer took too long as a whole")
+        return min(now + seconds, self._deadline)
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await self._connection.stream.send(data)
+        except BROKEN:
+            # The peer may have answered before it stopped listening: the reader finds out.
+            self.parser.reusable = False
+
+    async def _read_head(self) -> None:
+        parser, stream = self.parser, self._connection.stream
+        while not parser.head_done:
+            try:
+                data = await stream.receive(RECEIVE_BYTES)
+            except (anyio.EndOfStream, *BROKEN):
+                parser.feed_eof()
+            else:
+                parser.feed(data)
+
+    async def _write_while_listening(self, outgoing: Outgoing, scope: anyio.CancelScope) -> None:
+        failure: UpstreamError | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._write_in_pieces, outgoing, scope)
+            try:
+                await self._read_head()
+            except UpstreamError as error:
+                failure = error  # raised outside, or the group would wrap it
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _write_in_pieces(self, outgoing: Outgoing, scope: anyio.CancelScope) -> None:
+        data = memoryview(outgoing.head() + outgoing.body)
+        for start in range(0, len(data), JOINED_BYTES):
+            scope.deadline = self._within(self._timeouts.idle_s)
+            await self._write(bytes(data[start : start + JOINED_BYTES]))
+        scope.deadline = self._within(self._timeouts.first_byte_s)
+        self.written = True

@@ -1,0 +1,167 @@
+"""The client's side of HTTP/1.1 answers, sans-IO: bytes in, status, headers and body pieces out.
+
+httptools (llhttp in strict mode) does the grammar; this file adds what a client has to know beyond it:
+interim answers, answers without a body, bodies that end with the connection, limits, and whether the
+connection may be used again. One parser reads one answer.
+
+Source: RFC 9112 sections 6 (framing), 9.3 (persistence), 9.6 (close); RFC 9110 section 15.2 (interim
+answers).
+"""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from callboard.errors import RemoteWireError, StreamIncomplete, UpstreamUnreachable
+from callboard.transport.http import Limits
+
+
+class AnswerParser:
+    """Reads one answer.
+
+    Attributes:
+        status: Status code, valid once ``head_done``.
+        headers: Fields in order with lower-case names, valid once ``head_done``; trailers are dropped.
+        touched: Whether any byte of an answer has arrived.
+        head_done: Whether status and headers are complete.
+        complete: Whether the whole answer is.
+        reusable: Whether, once complete, the connection can carry another request.
+    """
+
+    __slots__ = (
+        "_bodiless", "_fault", "_field_bytes", "_fields",
+        "_interim", "_limits", "_parser", "_pieces", "_since_progress",
+        "_until_close", "complete", "head_done", "headers", "reusable", "status", "touched",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits, *, bodiless: bool) -> None:
+        """``bodiless`` is true for answers to HEAD, whose headers describe a body that is not sent."""
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self.touched = False
+        self.head_done = False
+        self.complete = False
+        self.reusable = False
+        self._limits = limits
+        self._bodiless = bodiless
+        self._interim = False
+        self._until_close = False
+        self._fault = ""
+        self._field_bytes = 0
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._since_progress = 0
+        self._pieces: list[bytes] = []
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the connection.
+
+        Raises:
+            RemoteWireError: They are not HTTP/1, or a limit is exceeded.
+        """
+        if self._parser is None:
+            self.reusable = False
+            return
+        self.touched = True
+        self._since_progress += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            # Bytes after the end do not spoil the answer, but whose they are nobody knows: never reuse.
+            self.reusable = False
+            if not self.complete:
+                raise RemoteWireError("the upstream's answer is not valid HTTP") from error
+        # Endless chunk extensions or trailers, and heads that never end, make no progress; this bounds them.
+        stalled = self._since_progress > self._limits.header_bytes and not self.complete
+        if stalled or self._field_bytes > self._limits.header_bytes:
+            self._fault = self._fault or "the upstream's answer has more header bytes than allowed"
+        if self._fault:
+            raise RemoteWireError(self._fault)
+        if self.complete:
+            self._parser = None  # the parser holds our bound methods: do not leave the cycle to the collector
+
+    def feed_eof(self) -> None:
+        """The connection has ended.
+
+        Raises:
+            UpstreamUnreachable: Before the head of the answer was complete.
+            StreamIncomplete: Before its body was.
+        """
+        self._parser = None
+        self.reusable = False
+        if not self.head_done:
+            raise UpstreamUnreachable("the upstream closed the connection before it answered")
+        if self._until_close:
+            self.complete = True
+        if not self.complete:
+            raise StreamIncomplete("the upstream closed the connection before its answer was complete")
+
+    def take(self) -> bytes:
+        """The body bytes parsed since the last call, in one piece; empty where there are none."""
+        if not self._pieces:
+            return b""
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces = []
+        return piece
+
+    # Called by httptools while it is fed.
+
+    def on_message_begin(self) -> None:
+        """A further message starts: after an interim answer ours does, after ours nothing may."""
+        if self.complete:
+            self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header field, interim, ours, or a trailer; counted here, checked after the feed."""
+        if not self.complete:
+            self._field_bytes += len(name) + len(value)
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is there: decide what ends the body."""
+        if self.complete or self._parser is None:
+            return
+        status = self._parser.get_status_code()
+        fields, self._fields = self._fields, []
+        self._interim = status < 200
+        if self._interim:
+            if status == 101:
+                self._fault = "the upstream switched protocols unasked"
+            return
+        if len(fields) > self._limits.header_count:
+            self._fault = "the upstream's answer has more headers than allowed"
+        self.headers = [
+            (name.lower().decode("latin-1"), value.strip(b" \t").decode("latin-1")) for name, value in fields
+        ]
+        self.status = status
+        self.head_done = True
+        self._since_progress = 0
+        names = {name for name, _ in self.headers}
+        if "transfer-encoding" in names:
+            self._check_transfer_encoding()
+        elif "content-length" not in names:
+            self._until_close = status not in {204, 304}
+        if self._bodiless:
+            self._end(reusable=self._parser.should_keep_alive())
+
+    def on_body(self, piece: bytes) -> None:
+        """A piece of the body, without its framing."""
+        if self.complete:
+            self.reusable = False
+            return
+        self._since_progress = 0
+        self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        """The message is over; an interim one is not the answer."""
+        if not self._interim and not self.complete and self._parser is not None:
+            self._end(reusable=self._parser.should_keep_alive())
+
+    def _end(self, *, reusable: bool) -> None:
+        self.complete = True
+        self.reusable = reusable
+
+    def _check_transfer_encoding(self) -> None:
+        codings = [value.lower() for name, value in self.headers if name == "transfer-encoding"]
+        if codings != ["chunked"]:
+            self._fault = "the upstream's answer has a transfer encoding that was not asked for"
