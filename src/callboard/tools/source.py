@@ -1,0 +1,54 @@
+"""What a source of tools must be able to do, whichever kind it is (functions, MCP servers, processes)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+from msgspec import Raw, Struct
+
+from callboard.domain.tools import ToolDefinition, ToolOutcome, failed
+
+
+class ToolTraits(Struct, frozen=True, kw_only=True):
+    """What the caller of a tool must know of it, and the model need not.
+
+    Attributes:
+        idempotent: Running it twice does no harm, so a call whose outcome is unknown may be run again.
+        timeout_s: Seconds after which the caller gives the call up.
+    """
+
+    idempotent: bool = False
+    timeout_s: float = 60.0
+
+
+@runtime_checkable
+class ToolSource(Protocol):
+    """Several tools under distinct names. Calls may run at the same time."""
+
+    async def definitions(self) -> tuple[ToolDefinition, ...]:
+        """The tools there are at this moment, in a stable order."""
+        ...
+
+    def traits(self, name: str) -> ToolTraits:
+        """How the tool ``name`` wants to be called; the defaults for one the source does not know."""
+        ...
+
+    async def call(self, name: str, arguments: Raw) -> ToolOutcome:
+        """Run the tool ``name``; ``arguments`` is the JSON object the model wrote, not yet validated.
+
+        A tool that fails, or that does not exist, is an outcome and not an exception. Sources set no time
+        limit: the caller holds the scope, with `ToolTraits.timeout_s`. Cancelling gives the call up.
+
+        Raises:
+            InvalidArguments: The arguments do not fit the schema; nothing was run. The message is for the
+                model.
+        """
+        ...
+
+
+def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
+    """Tell the model that there is no tool ``name``, and which there are, so that it can go on."""
+    names = ", ".join(sorted(known))
+    there_are = f"The available tools are: {names}." if names else "There are no tools available."
+    return failed(f"There is no tool named {name!r}. {there_are}")
