@@ -1,0 +1,41 @@
+"""TOML and environment become one frozen `Config`, read once at start; every mistake is one clear line."""
+
+from callboard.config.environment import VARIABLES, Variable
+from callboard.config.load import load, problems
+from callboard.config.problems import Problem
+from callboard.config.schema import (
+    AssistantConfig,
+    Config,
+    LimitsConfig,
+    LocalProvider,
+    LogConfig,
+    McpConfig,
+    OpenAIProvider,
+    Provider,
+    ProviderConfig,
+    ScriptedProvider,
+    ServerConfig,
+    StoreConfig,
+    Timeouts,
+)
+
+__all__ = [
+    "VARIABLES",
+    "AssistantConfig",
+    "Config",
+    "LimitsConfig",
+    "LocalProvider",
+    "LogConfig",
+    "McpConfig",
+    "OpenAIProvider",
+    "Problem",
+    "Provider",
+    "ProviderConfig",
+    "ScriptedProvider",
+    "ServerConfig",
+    "StoreConfig",
+    "Timeouts",
+    "Variable",
+    "load",
+    "problems",
+]

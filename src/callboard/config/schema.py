@@ -1,0 +1,265 @@
+"""The configuration as values: what each section holds, its types, ranges and defaults.
+
+These structs are the schema. `callboard.config.tables` checks a file against their fields, so a key exists
+exactly if a field of its name does. Times are in seconds; an absent limit is ``None`` and means unlimited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from callboard.domain.model import ModelSpec
+from callboard.secret import Secret
+
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+Rank: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+LogFormat: TypeAlias = Literal["logfmt", "json"]
+LogLevel: TypeAlias = Literal["debug", "info", "warn", "error"]
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True):
+    """``[server]``: where we listen, and how much we take in at once.
+
+    Attributes:
+        port: 0 lets the system choose.
+        max_concurrency: Requests being served at the same time, open streams included.
+        queue: Requests that may wait for a place; one more is answered 503.
+        drain_seconds: How long open requests may go on after SIGTERM.
+        header_seconds: Time for a client to send its request headers.
+        body_idle_seconds: The longest pause within a request body.
+        keep_alive_seconds: How long an idle connection stays open.
+        heartbeat_seconds: Pause of a stream after which a comment line is sent, so that proxies keep it open.
+        max_connections: Sockets open at the same time.
+        allowed_hosts: Names accepted in ``Host``, besides the address we listen on and loopback names.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    max_body_bytes: Count = 8 * 1024 * 1024
+    max_concurrency: Count = 2048
+    queue: Annotated[int, Meta(ge=0)] = 512
+    drain_seconds: Annotated[float, Meta(ge=0)] = 30.0
+    header_seconds: Seconds = 10.0
+    body_idle_seconds: Seconds = 30.0
+    keep_alive_seconds: Seconds = 5.0
+    heartbeat_seconds: Seconds = 15.0
+    max_connections: Count = 4096
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class StoreConfig(Struct, frozen=True, kw_only=True):
+    """``[store]``: where responses are kept.
+
+    Attributes:
+        url: ``memory:`` is the only back end of this release.
+        max_responses: Responses that are kept; the least recently used goes first.
+    """
+
+    url: str = "memory:"
+    max_responses: Count = 100
+
+
+class LimitsConfig(Struct, frozen=True, kw_only=True):
+    """``[limits]``: where limits are counted, and what each client key may use unless it says otherwise.
+
+    Attributes:
+        url: ``memory:`` is the only back end of this release.
+        parallel: Requests of one key that run at the same time.
+    """
+
+    url: str = "memory:"
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    cost_per_day_usd: Decimal | None = None
+    parallel: Count | None = None
+
+
+class LogConfig(Struct, frozen=True, kw_only=True):
+    """``[log]``: the form of the log, and where it goes.
+
+    Attributes:
+        level: Lines below it are not written; upper case and ``warning`` are understood in the file.
+        file: Path of a file that lines are appended to; standard error where None.
+        content: Whether prompts, outputs and tool arguments may appear in it.
+    """
+
+    format: LogFormat = "logfmt"
+    level: LogLevel = "info"
+    file: str | None = None
+    content: bool = False
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """``timeouts`` of a provider: how long each part of an upstream call may take, in seconds.
+
+    Attributes:
+        first_byte_s: From the request's last byte to the answer's first.
+        idle_s: The longest pause within an answer.
+        total_s: The whole call.
+    """
+
+    connect_s: Seconds = 5.0
+    first_byte_s: Seconds = 60.0
+    idle_s: Seconds = 30.0
+    total_s: Seconds = 600.0
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """``[providers.NAME]``: what all kinds share.
+
+    Attributes:
+        name: NAME.
+        requests_per_minute, tokens_per_minute: What we send to it at most, all keys together.
+        any_model: Takes every model name that is configured nowhere; true for one provider at most.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    any_model: bool = False
+
+
+class OpenAIProvider(Provider, frozen=True, kw_only=True):
+    """``kind = "openai"``: an endpoint that speaks OpenAI's API.
+
+    Attributes:
+        base_url: What paths such as ``/chat/completions`` are appended to; no slash at its end.
+        headers: Sent with every request.
+        proxy: URL of an HTTP proxy to go through; none is taken from the environment.
+        http2: Whether to offer HTTP/2.
+        allow_private: Whether its host may resolve to a private address; None allows it where the URL itself
+            shows that it is one.
+    """
+
+    kind: ClassVar[str] = "openai"
+
+    base_url: str = "https://api.openai.com/v1"
+    api_key: Secret | None = None
+    headers: Mapping[str, Secret] = {}
+    timeouts: Timeouts = Timeouts()
+    proxy: str | None = None
+    http2: bool = False
+    allow_private: bool | None = None
+
+
+class LocalProvider(Provider, frozen=True, kw_only=True):
+    """``kind = "local"``: the model that runs in this process.
+
+    Attributes:
+        slots: Generations that run at the same time.
+        threads: Processor threads; None chooses by the machine.
+        context: Tokens of window for each slot; None takes the model's own.
+    """
+
+    kind: ClassVar[str] = "local"
+
+    slots: Count = 4
+    threads: Count | None = None
+    context: Count | None = None
+
+
+class ScriptedProvider(Provider, frozen=True, kw_only=True):
+    """``kind = "scripted"``: deterministic answers, for tests, demos and benchmarks.
+
+    Attributes:
+        script: Handed to the provider as it is, which checks it.
+    """
+
+    kind: ClassVar[str] = "scripted"
+
+    script: Mapping[str, object] = {}
+
+
+ProviderConfig: TypeAlias = OpenAIProvider | LocalProvider | ScriptedProvider
+
+
+class ModelTable(Struct, frozen=True, kw_only=True):
+    """``[models.NAME]`` as it is written; `Config.models` holds what becomes of it.
+
+    Attributes:
+        upstream_name: What the provider calls it; NAME where absent.
+        input, output, cache_read, cache_write: USD per million tokens, read as exact decimals. Without a
+            price of their own, cached tokens cost what other input does.
+        intelligence, speed, cost: Ranks from 0 to 1 for MCP model preferences; ``cost`` is no price.
+        fallbacks: Models to try, in order, where this one fails before it answered.
+    """
+
+    provider: str
+    upstream_name: str | None = None
+    context_window: Count | None = None
+    max_output_tokens: Count | None = None
+    reasoning: bool = False
+    tools: bool = True
+    images: bool = True
+    input: Decimal = Decimal(0)
+    output: Decimal = Decimal(0)
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    intelligence: Rank | None = None
+    speed: Rank | None = None
+    cost: Rank | None = None
+    fallbacks: tuple[str, ...] = ()
+
+
+class AssistantConfig(Struct, frozen=True, kw_only=True):
+    """``[assistants.NAME]``: a model with instructions and tools.
+
+    Attributes:
+        name: NAME.
+        model: The first configured model where the file names none.
+        tools: Names of the tools it may use; None allows all there are.
+        max_rounds: Generations in one turn before it ends as incomplete.
+    """
+
+    name: str
+    model: str = ""
+    instructions: str | None = None
+    tools: tuple[str, ...] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    max_output_tokens: Count | None = None
+    max_rounds: Count = 25
+
+
+class McpConfig(Struct, frozen=True, kw_only=True):
+    """What the environment says about MCP; kept for the release that has it.
+
+    Attributes:
+        tool_refresh_seconds: How often lists of tools are read again.
+        servers_config_path: An ``mcpServers`` JSON file, None where the environment names none.
+    """
+
+    tool_refresh_seconds: float = 10.0
+    servers_config_path: str | None = None
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything the operator decided, read once at start.
+
+    Attributes:
+        path: The file it was read from; None for a mapping or the built-in defaults.
+        notices: Lines for the operator: accepted, and without effect in this release.
+    """
+
+    server: ServerConfig = ServerConfig()
+    store: StoreConfig = StoreConfig()
+    limits: LimitsConfig = LimitsConfig()
+    log: LogConfig = LogConfig()
+    providers: tuple[ProviderConfig, ...] = ()
+    models: tuple[ModelSpec, ...] = ()
+    assistants: tuple[AssistantConfig, ...] = ()
+    mcp: McpConfig = McpConfig()
+    path: Path | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def default_provider(self) -> str | None:
+        """Name of the provider that takes every model name configured nowhere; None where there is none."""
+        return next((provider.name for provider in self.providers if provider.any_model), None)
