@@ -1,0 +1,148 @@
+"""The log: events of the schema in, lines out.
+
+structlog is the pipeline: redaction and rendering are its processors. It is wrapped around our sink here and
+never configured globally, so that an application which embeds us keeps its own configuration, and ours is not
+changed by it. The closing line of a request goes past the pipeline, to the same sink.
+
+The level is compared before anything else happens, so a line that is not wanted costs one comparison.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from decimal import Decimal
+
+import structlog
+
+from callboard.config import LogConfig
+from callboard.domain.observation import RequestClosed
+from callboard.telemetry import schema
+from callboard.telemetry.closing import closing_json, closing_level, closing_logfmt
+from callboard.telemetry.redaction import digest, plain
+from callboard.telemetry.render import Pairs, Plain, Timestamps, go_duration, json_line, logfmt_line, usd
+from callboard.telemetry.schema import CONTEXT, HEAD, SEVERITY, Event, Field, Level
+from callboard.telemetry.sink import Sink, open_file, open_stderr
+
+
+class Log:
+    """Writes events; safe to call from anywhere, as it neither waits nor raises for reasons of the outside.
+
+    Args:
+        sink: Where lines go; closed with the log.
+        settings: Format, level, and whether content may be shown.
+        now_ns: Nanoseconds since the epoch.
+    """
+
+    def __init__(self, sink: Sink, settings: LogConfig, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._sink = sink
+        self._threshold = SEVERITY[settings.level]
+        self._content = settings.content
+        self._stamps = Timestamps(now_ns)
+        as_json = settings.format == "json"
+        self._closing_line = closing_json if as_json else closing_logfmt
+        self._render: Callable[[Pairs], str] = json_line if as_json else logfmt_line
+        pipeline: _Pipeline = structlog.wrap_logger(
+            sink,
+            processors=[_redact, self._last_processor],
+            wrapper_class=_Pipeline,
+            context_class=dict,
+        ).bind()
+        self._pipeline = pipeline
+        self._fields = {event.msg: _fields_by_name(event) for event in schema.EVENTS}
+        sink.announce = self._lost_line
+
+    def enabled(self, level: Level) -> bool:
+        """Whether lines of this level are written."""
+        return SEVERITY[level] >= self._threshold
+
+    def event(self, event: Event, /, **fields: object) -> None:
+        """Write one line.
+
+        Args:
+            event: One of `callboard.telemetry.schema`.
+            **fields: Values for its fields; those that are None are left out.
+
+        Raises:
+            TypeError: The event has no field of this name; checked at every level, so that tests find it.
+        """
+        known = self._fields[event.msg]
+        if not fields.keys() <= known.keys():
+            raise TypeError(f"{event.msg!r} has no field {sorted(fields.keys() - known.keys())}")
+        if SEVERITY[event.level] < self._threshold:
+            return
+        line = self._head(event)
+        for name, field in known.items():
+            value = fields.get(name)
+            if value is not None:
+                line[name] = self._shown(field, value)
+        self._pipeline.emit(line)
+
+    def closing(self, line: RequestClosed) -> None:
+        """Write the closing line of a request."""
+        if SEVERITY[closing_level(line)] < self._threshold:
+            return
+        self._sink.write(self._closing_line(self._stamps.now(), line))
+
+    def close(self) -> None:
+        """Close the sink; what is logged later is lost."""
+        self._sink.close()
+
+    def _shown(self, field: Field, value: object) -> object:
+        if field.content and not self._content:
+            return digest(value)
+        if isinstance(value, int) and field.type == "duration":
+            return go_duration(value)
+        if isinstance(value, int) and field.type == "usd":
+            return Decimal(usd(value))
+        return value
+
+    def _head(self, event: Event) -> dict[str, object]:
+        return dict(zip(HEAD, (self._stamps.now(), event.level.upper(), event.msg), strict=True))
+
+    def _lost_line(self, count: int) -> str:
+        event = schema.LOG_LINES_LOST
+        return self._render(
+            (
+                ("time", self._stamps.now()),
+                ("level", event.level.upper()),
+                ("msg", event.msg),
+                ("count", count),
+            )
+        )
+
+    def _last_processor(self, _sink: object, _method: str, line: MutableMapping[str, Plain]) -> str:
+        return self._render(line.items())
+
+
+class _Pipeline(structlog.BoundLoggerBase):
+    """structlog's side of the log: runs the processors, then calls the sink's ``write``."""
+
+    def emit(self, line: Mapping[str, object]) -> None:
+        self._proxy_to_logger("write", None, **line)
+
+
+def _redact(_sink: object, _method: str, line: MutableMapping[str, object]) -> Mapping[str, Plain]:
+    """A processor: nothing goes past it but what `plain` lets through."""
+    shown = ((name, plain(name, value)) for name, value in line.items())
+    return {name: value for name, value in shown if value is not None}
+
+
+def _fields_by_name(event: Event) -> dict[str, Field]:
+    context = {each.name: each for each in CONTEXT}
+    return {name: context[name] for name in event.context} | {each.name: each for each in event.fields}
+
+
+def open_log(settings: LogConfig) -> Log:
+    """The log that the configuration describes; the caller closes it.
+
+    A file that cannot be opened is replaced by standard error, and the log's first line says so.
+    """
+    if settings.file is None:
+        return Log(open_stderr(), settings)
+    try:
+        return Log(open_file(settings.file), settings)
+    except OSError as error:
+        log = Log(open_stderr(), settings)
+        log.event(schema.LOG_FILE_UNUSABLE, file=settings.file, error=type(error).__name__)
+        return log

@@ -1,0 +1,127 @@
+"""What the runtime tells its observers, as lines of the log.
+
+One table says which event a class becomes and which attribute fills which field. A class that is not in it is
+nobody's line: observers are told more than a log needs.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from callboard.domain.observation import (
+    AttemptFailed,
+    CommandCompleted,
+    CommandStarted,
+    ProviderAnswered,
+    RequestClosed,
+    ToolExecuted,
+    ToolExecuting,
+)
+from callboard.kernel.lifecycle import (
+    Crashed,
+    DeadLetter,
+    Drained,
+    Escalated,
+    LifecycleEvent,
+    MailboxRejected,
+    Restarted,
+    Started,
+    Stopped,
+    WorkFailed,
+)
+from callboard.limits.ledger import LedgerLine
+from callboard.telemetry import schema
+from callboard.telemetry.failure import failure_fields
+from callboard.telemetry.logging import Log
+from callboard.telemetry.schema import Event
+
+
+class Row(Struct, frozen=True):
+    """How one class becomes a line.
+
+    Attributes:
+        attributes: The attribute for each field; an exception fills ``error``, ``at`` and ``detail``.
+    """
+
+    event: Event
+    attributes: dict[str, str]
+
+
+def _row(event: Event, *same: str, **renamed: str) -> Row:
+    return Row(event, {name: name for name in same} | renamed)
+
+
+ROWS: dict[type[Struct], Row] = {
+    CommandStarted: _row(schema.PROCESSING_COMMAND, "request_id", "assistant"),
+    ProviderAnswered: _row(
+        schema.PROVIDER_RESPONSE, "request_id", "assistant", "provider", "model", "tokens"
+    ),
+    ToolExecuting: _row(schema.EXECUTING_TOOL, "request_id", "assistant", "name"),
+    ToolExecuted: _row(
+        schema.TOOL_EXECUTED, "request_id", "assistant", "name", "failed", duration="duration_us"
+    ),
+    CommandCompleted: _row(schema.COMMAND_COMPLETED, "request_id", "assistant", duration="duration_us"),
+    AttemptFailed: _row(
+        schema.ATTEMPT_FAILED, "request_id", "provider", "model", "error_type", status="upstream_status"
+    ),
+    Started: _row(schema.ACTOR_STARTED, "path", "incarnation"),
+    Stopped: _row(schema.ACTOR_STOPPED, "path", "incarnation", "cancelled"),
+    Crashed: _row(schema.ACTOR_CRASHED, "path", "incarnation", "error"),
+    Restarted: _row(schema.ACTORS_RESTARTED, "path", "incarnation", "children", "delay_s"),
+    Escalated: _row(schema.SUPERVISOR_ESCALATED, "path", "incarnation", "child", "error"),
+    WorkFailed: _row(schema.WORK_FAILED, "path", "request", "error"),
+    DeadLetter: _row(schema.DEAD_LETTER, "path", "request", "reason"),
+    MailboxRejected: _row(schema.MAILBOX_REJECTED, "path", "request"),
+    Drained: _row(schema.SYSTEM_DRAINED, "path", "in_time"),
+}
+
+
+def observe_domain(log: Log, observation: object) -> None:
+    """Write what happened to a request."""
+    if isinstance(observation, RequestClosed):
+        log.closing(observation)
+    else:
+        _write(log, observation)
+
+
+def observe_kernel(log: Log, event: LifecycleEvent) -> None:
+    """Write what happened to an actor."""
+    _write(log, event)
+
+
+def observe_ledger(log: Log, line: LedgerLine) -> None:
+    """Write what an upstream attempt came to."""
+    if log.enabled(schema.ATTEMPT_SETTLED.level):
+        log.event(
+            schema.ATTEMPT_SETTLED,
+            request_id=line.request_id,
+            response_id=line.response_id,
+            provider=line.provider,
+            model=line.model,
+            attempt_id=line.attempt_id,
+            outcome=line.outcome,
+            duration=(line.ended_ns - line.started_ns) // 1000,
+            tokens_in=line.input_tokens + line.cache_read_tokens + line.cache_write_tokens,
+            tokens_out=line.output_tokens,
+            cost_usd=line.cost_picousd,
+            basis=line.cost_basis,
+        )
+
+
+def observe_bug(log: Log, request_id: str, error: BaseException) -> None:
+    """Write that a request met an exception that should not have happened."""
+    log.event(schema.UNEXPECTED_ERROR, request_id=request_id, **failure_fields(error))
+
+
+def _write(log: Log, observation: object) -> None:
+    row = ROWS.get(type(observation)) if isinstance(observation, Struct) else None
+    if row is None or not log.enabled(row.event.level):
+        return
+    fields: dict[str, object] = {}
+    for field, attribute in row.attributes.items():
+        value: object = getattr(observation, attribute)
+        if isinstance(value, BaseException):
+            fields |= failure_fields(value)
+        else:
+            fields[field] = value
+    log.event(row.event, **fields)
