@@ -1,0 +1,289 @@
+"""OpenAI, and everything that speaks its chat completions dialect, at whatever URL.
+
+The key goes to the configured URL and nowhere else: the transport follows no redirects, and every request is
+made for ``base_url`` + ``/chat/completions``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from ipaddress import ip_address
+from typing import ClassVar, Protocol
+
+import anyio
+from msgspec import Struct
+
+from callboard.domain.delta import GenerationEvent, GenerationStopped
+from callboard.domain.fold import events_of
+from callboard.errors import ConfigurationError, Failure, LocalWireError, UpstreamError
+from callboard.providers.handler import ProviderCall
+from callboard.providers.openai_conversions import OpenAIConversions
+from callboard.providers.rate_limit_headers import RateLimitHeaders, parse_rate_limits
+from callboard.providers.settings import ProviderSettings, options_as
+from callboard.transport.guard import DialGuard
+from callboard.transport.http import HttpClient, HttpRequest, HttpResponse
+from callboard.transport.outgoing import parse_url
+from callboard.transport.pooled import PooledClient
+from callboard.wire.openai_chat.error import decode_error
+from callboard.wire.openai_chat.request import encode_request
+from callboard.wire.openai_chat.response import decode_response
+from callboard.wire.openai_chat.stream import ChunkDecoder
+from callboard.wire.sse import SseDecoder
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+MAX_ERROR_BODY_BYTES = 64 * 1024
+REST_S = 0.25
+
+
+class OpenAIOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of a provider of kind ``openai``: none."""
+
+
+class OpenAIHandler(OpenAIConversions):
+    """The eight methods for chat completions, and the relay."""
+
+    dialect: ClassVar[str] = "openai_chat"
+
+    def __init__(self, settings: ProviderSettings, *, client: HttpClient | None = None) -> None:
+        """Prepare calls to the configured URL; nothing is opened yet.
+
+        Args:
+            settings: What the operator configured.
+            client: Used instead of one of our own, and left open.
+
+        Raises:
+            ConfigurationError: The URL is none, or a header contradicts the key.
+        """
+        options_as(OpenAIOptions, settings)
+        self._settings = settings
+        self._url = (settings.base_url or DEFAULT_BASE_URL).rstrip("/") + "/chat/completions"
+        self._guard = _guard(settings, self._url)
+        self._headers = _headers(settings)
+        self._given_client = client
+        self._client: HttpClient | None = None
+
+    @asynccontextmanager
+    async def initialize_client(self) -> AsyncIterator[None]:
+        """Open one client for all calls; leaving closes its connections."""
+        if self._given_client is not None:
+            self._client = self._given_client
+            yield
+            return
+        self._client = client = self._make_client()
+        try:
+            yield
+        finally:
+            self._client = None
+            with anyio.CancelScope(shield=True):
+                await client.aclose()
+
+    @asynccontextmanager
+    async def call_api(self, call: ProviderCall) -> AsyncIterator[OpenAIAnswer]:
+        """Make the call; the events are the same whether or not the upstream streams."""
+        body = encode_request(
+            call.request, upstream_name=call.upstream_name, traits=call.traits, stream=call.stream
+        )
+        async with await self.relay(body, stream=call.stream) as response:
+            yield OpenAIAnswer(response, provider=self._settings.name, stream=call.stream)
+
+    async def relay(self, body: bytes, *, stream: bool) -> HttpResponse:
+        """Send a body of the dialect as it is; see `callboard.providers.handler.RelayHandler`."""
+        if self._client is None:
+            raise Failure(f"provider {self._settings.name!r} is called outside of initialize_client")
+        accept = "text/event-stream" if stream else "application/json"
+        request = HttpRequest(
+            method="POST",
+            url=self._url,
+            headers=(*self._headers, ("accept", accept)),
+            body=body,
+            timeouts=self._settings.timeouts,
+        )
+        with _attributed_to(self._settings.name):
+            response = await self._client.send(request)
+            if 200 <= response.status < 300:
+                return response
+            async with response:
+                raise decode_error(response.status, response.headers, await _bounded(response))
+
+    def _make_client(self) -> HttpClient:
+        settings = self._settings
+        if settings.proxy is None and not settings.http2:
+            return PooledClient(guard=self._guard)
+        # Imported when it is needed: few are, and it brings a whole HTTP library.
+        from callboard.transport.general import GeneralClient  # noqa: PLC0415
+
+        return GeneralClient(guard=self._guard, http2=settings.http2, proxy=settings.proxy)
+
+
+class OpenAIAnswer:
+    """An answer as it arrives. Owned by the call, which closes its response.
+
+    Attributes:
+        upstream_request_id: The provider's ``x-request-id``.
+        rate_limits: What its headers said about its limits.
+    """
+
+    def __init__(self, response: HttpResponse, *, provider: str, stream: bool) -> None:
+        self.upstream_request_id: str | None = response.header("x-request-id")
+        self.rate_limits: RateLimitHeaders = parse_rate_limits(response.header)
+        self._response = response
+        self._provider = provider
+        self._source: _Source = _Chunks() if _is_streamed(response, asked=stream) else _Whole()
+        self._ready: deque[GenerationEvent] = deque()
+        self._failure: UpstreamError | None = None
+        self._complete = False
+        self._over = False
+
+    def __aiter__(self) -> OpenAIAnswer:
+        return self
+
+    async def __anext__(self) -> GenerationEvent:
+        if not self._ready and not self._over:
+            await self._read()
+        if self._ready:
+            event = self._ready.popleft()
+            self._complete = isinstance(event, GenerationStopped)
+            return event
+        if self._failure is not None:
+            raise self._failure
+        raise StopAsyncIteration
+
+    async def _read(self) -> None:
+        """Read until there are events, or the answer is over.
+
+        An error waits until the events before it were handed out, whichever pieces they came in.
+        """
+        if self._complete:
+            await self._read_rest()
+        try:
+            while not self._ready and not self._over:
+                await self._read_piece()
+        except UpstreamError as error:
+            error.provider = error.provider or self._provider
+            self._failure = error
+            self._over = True
+
+    async def _read_piece(self) -> None:
+        try:
+            piece = await anext(self._response)
+        except StopAsyncIteration:
+            self._over = True
+            self._ready.extend(self._source.end())
+        else:
+            self._ready.extend(self._source.feed(piece))
+
+    async def _read_rest(self) -> None:
+        """Take in what follows the last event, mostly the end of the framing: it keeps the connection.
+
+        An upstream that does not end its answer costs the connection, and a caller that wants to hear of the
+        end a quarter of a second; the last event has been handed out already.
+        """
+        self._over = True
+        with anyio.move_on_after(REST_S), suppress(UpstreamError):
+            async for _ in self._response:
+                pass
+
+
+class _Source(Protocol):
+    """Turns a body into events."""
+
+    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+        """The events that a piece completes."""
+        ...
+
+    def end(self) -> Iterator[GenerationEvent]:
+        """The events that the body's end completes."""
+        ...
+
+
+class _Chunks:
+    """Server-sent events, each a chunk."""
+
+    def __init__(self) -> None:
+        self._sse = SseDecoder()
+        self._chunks = ChunkDecoder()
+
+    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+        for event in self._sse.feed(piece):
+            yield from self._chunks.feed(event.data)
+
+    def end(self) -> Iterator[GenerationEvent]:
+        yield from self._chunks.end()
+
+
+class _Whole:
+    """One JSON document, taken apart into the events that it would have been streamed as."""
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+
+    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+        self._body += piece
+        return iter(())
+
+    def end(self) -> Iterator[GenerationEvent]:
+        yield from events_of(decode_response(bytes(self._body)))
+
+
+def _is_streamed(response: HttpResponse, *, asked: bool) -> bool:
+    """What the upstream says it sends; some answer a request for a stream with one document."""
+    media_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
+    if media_type == "text/event-stream":
+        return True
+    return asked and media_type != "application/json"
+
+
+async def _bounded(response: HttpResponse) -> bytes:
+    """An error's body, as far as it is worth reading; what cannot be read is not."""
+    body = bytearray()
+    # The status is known and says more than that its explanation was cut.
+    with suppress(UpstreamError):
+        async for piece in response:
+            body += piece
+            if len(body) >= MAX_ERROR_BODY_BYTES:
+                break
+    return bytes(body[:MAX_ERROR_BODY_BYTES])
+
+
+@contextmanager
+def _attributed_to(provider: str) -> Iterator[None]:
+    """Errors get the provider's name, which the layers below do not know."""
+    try:
+        yield
+    except UpstreamError as error:
+        error.provider = error.provider or provider
+        raise
+
+
+def _headers(settings: ProviderSettings) -> tuple[tuple[str, str], ...]:
+    headers = [("content-type", "application/json")]
+    headers += [(name.lower(), value.reveal()) for name, value in settings.headers.items()]
+    if settings.api_key is not None:
+        if any(name == "authorization" for name, _ in headers):
+            raise ConfigurationError(
+                f"provider {settings.name!r}: give api_key or an Authorization header, not both"
+            )
+        headers.append(("authorization", f"Bearer {settings.api_key.reveal()}"))
+    return tuple(headers)
+
+
+def _guard(settings: ProviderSettings, url: str) -> DialGuard:
+    try:
+        origin, _, _ = parse_url(url)
+    except LocalWireError as error:
+        raise ConfigurationError(f"provider {settings.name!r}: base_url: {error}") from error
+    private = settings.allow_private
+    if private is None:
+        private = _shows_that_it_is_private(origin.host)
+    return DialGuard().also_allowing(origin.host, origin.port) if private else DialGuard()
+
+
+def _shows_that_it_is_private(host: str) -> bool:
+    """A literal address, or a name without a dot, which no public name is."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return "." not in host
+    return True
