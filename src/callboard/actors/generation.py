@@ -1,0 +1,141 @@
+"""One generation, from the grant to its last event, folded as it goes."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from msgspec.structs import replace
+
+from callboard.actors.provider_system import Demand, Grant, ProviderSystem
+from callboard.actors.upstream import UpstreamCall
+from callboard.domain import estimate
+from callboard.domain.delta import (
+    ArgumentsDelta,
+    GenerationEvent,
+    GenerationStarted,
+    GenerationStopped,
+    TextDelta,
+    ThinkingDelta,
+)
+from callboard.domain.fold import Fold
+from callboard.domain.generation import Generation, GenerationRequest
+from callboard.domain.meter import Meter
+from callboard.domain.usage import Usage
+from callboard.kernel import ActorRef
+from callboard.providers.handler import ProviderCall, ProviderHandler, UpstreamAnswer
+
+
+class LiveGeneration:
+    """An upstream answer under a grant: enter it, iterate it, leave it; leaving early closes the upstream.
+
+    Entering returns when the answer has begun, on whichever attempt that was.
+
+    Attributes:
+        result: The folded generation, once the iteration has ended by itself.
+    """
+
+    def __init__(
+        self, providers: ActorRef[ProviderSystem], request: GenerationRequest, key: str, meter: Meter
+    ) -> None:
+        self._request = request
+        self._meter = meter
+        self._prompt_tokens = estimate.prompt_tokens(request)
+        self._call = UpstreamCall(
+            providers,
+            Demand(
+                model=request.model,
+                key=key,
+                prompt_tokens=self._prompt_tokens,
+                max_output_tokens=request.max_output_tokens,
+            ),
+            meter,
+        )
+        self._stack = AsyncExitStack()
+        self._fold = Fold()
+        self._output_bytes = 0
+        self._first: GenerationEvent | None = None
+        self._answer: UpstreamAnswer | None = None
+        self.result: Generation | None = None
+
+    @property
+    def handler(self) -> ProviderHandler:
+        """The handler that answers."""
+        return self._call.grant.handler
+
+    @property
+    def provider(self) -> str:
+        """The configured name of the provider that answers."""
+        return self._call.grant.spec.provider
+
+    @property
+    def model(self) -> str:
+        """The configured name of the model that answers."""
+        return self._call.grant.spec.name
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._call)
+        try:
+            self._first = await self._call.begin(self._begin)
+        except BaseException as error:
+            await self._stack.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def _begin(self, grant: Grant) -> GenerationEvent:
+        async with AsyncExitStack() as attempt:
+            call = ProviderCall(
+                request=self._request, upstream_name=grant.spec.upstream_name, traits=grant.spec.traits
+            )
+            answer = await attempt.enter_async_context(grant.handler.call_api(call))
+            first = await anext(answer)
+            self._answer = answer
+            # Kept open beyond this block; a failure before this line has closed it.
+            self._stack.push_async_exit(attempt.pop_all())
+        return first
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> GenerationEvent:
+        if self._first is not None:
+            event, self._first = self._first, None
+        elif self.result is not None or self._answer is None:
+            raise StopAsyncIteration
+        else:
+            self._meter.enter("upstream")
+            try:
+                event = await anext(self._answer)
+            finally:
+                self._meter.enter("own")
+        self._account(event)
+        return event
+
+    def _account(self, event: GenerationEvent) -> None:
+        self._fold.apply(event)
+        match event:
+            case GenerationStarted():
+                self._call.consumed(Usage(input_tokens=self._prompt_tokens), reported=False)
+            case TextDelta(text=text) | ThinkingDelta(thinking=text) | ArgumentsDelta(partial_json=text):
+                self._output_bytes += len(text)
+            case GenerationStopped(usage=usage):
+                result = self._fold.result()
+                if usage is None:
+                    result = replace(result, usage=self._estimated())
+                self.result = result
+                self._call.consumed(usage or self._estimated(), reported=usage is not None)
+            case _:
+                pass
+
+    def _estimated(self) -> Usage:
+        return Usage(
+            input_tokens=self._prompt_tokens, output_tokens=estimate.tokens_of_bytes(self._output_bytes)
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.result is None and self._answer is not None:
+            self._call.consumed(self._estimated(), reported=False)
+        await self._stack.__aexit__(kind, error, trace)

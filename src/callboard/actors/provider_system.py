@@ -1,0 +1,360 @@
+"""ProviderSystem: decides which provider serves a call, and remembers how calls went.
+
+It owns the handlers' lifetimes, the breakers, the retry budget and the open attempts. It never touches an
+answer's bytes: an `Open` is answered with a `Grant`, the asking task makes the call under that grant
+(`callboard.actors.upstream`) and tells `Close` when it is over, however it ended.
+
+The asker names the attempt, so that nothing is lost when it is cancelled at any point: `Close` of an attempt
+that was never granted does nothing, and one that was granted to somebody who has gone is settled like any
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import ClassVar, TypeAlias, assert_never
+
+import anyio
+from anyio import CancelScope
+from msgspec import Struct
+
+from callboard.actors.rate_limiter import Acquire, RateLimiter, Settle
+from callboard.domain.model import ModelSpec
+from callboard.domain.observation import AttemptFailed, Observation
+from callboard.domain.usage import Usage
+from callboard.errors import StreamIncomplete, UpstreamError, UpstreamInvalid
+from callboard.kernel import Actor, ActorRef, Child, Context, MailboxSpec, Notice, Request
+from callboard.limits.ledger import Outcome as AttemptOutcome
+from callboard.providers.breaker import Outcome, outcome_of
+from callboard.providers.handler import ProviderHandler
+from callboard.providers.retry import FailedAttempt, RetryBudget, RetryPolicy, retry_delay_s
+from callboard.providers.routing import Choice, Health, RouteTable
+
+DEFAULT_OUTPUT_TOKENS = 4096
+"""Reserved for an answer whose length neither the client nor the operator bounds."""
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """Leave to make one upstream call now.
+
+    Attributes:
+        spec: The model that serves it; its ``upstream_name`` is what the handler asks for.
+    """
+
+    attempt_id: str
+    spec: ModelSpec
+    handler: ProviderHandler
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What a call will need, as far as it can be told beforehand.
+
+    Attributes:
+        model: The name the client asked for.
+        key: Whose limits it counts against.
+        prompt_tokens: Estimated.
+        max_output_tokens: What the client allows; None applies the model's own limit.
+    """
+
+    model: str
+    key: str
+    prompt_tokens: int
+    max_output_tokens: int | None = None
+
+
+class Failed(Struct, frozen=True, kw_only=True):
+    """An attempt of this request that came to nothing.
+
+    Attributes:
+        attempt: How often this model has been tried for the request, 1 for the first.
+    """
+
+    spec: ModelSpec
+    error: UpstreamError
+    attempt: int
+
+
+class Open(Request["ProviderSystem", Grant | None], frozen=True, kw_only=True):
+    """Ask for the next attempt; None where there is none left and the last error stands.
+
+    Attributes:
+        attempt_id: Chosen by the asker, unique.
+        failed: The earlier attempts of the same request, oldest first.
+
+    Raises:
+        UnknownModel: No route leads to the model.
+        RateLimited, BudgetExceeded: A limit is reached and waiting does not help in time.
+        UpstreamOverloaded: Every provider of the model rests.
+    """
+
+    attempt_id: str
+    demand: Demand
+    failed: tuple[Failed, ...] = ()
+
+
+class Close(Notice["ProviderSystem"], frozen=True, kw_only=True):
+    """An attempt is over.
+
+    Attributes:
+        error: What ended it, None where it was answered in full.
+        usage: What it consumed.
+        reported: Whether the provider said so; otherwise ``usage`` is our estimate.
+        sent: Whether the request can have reached the provider; if not, the reservation is given back whole.
+    """
+
+    attempt_id: str
+    error: BaseException | None = None
+    usage: Usage = Usage()
+    reported: bool = False
+    sent: bool = True
+
+
+class ListModels(Request["ProviderSystem", tuple[ModelSpec, ...]], frozen=True, kw_only=True):
+    """The configured models, in the operator's order."""
+
+
+class ProviderHealth(Struct, frozen=True, kw_only=True):
+    """One provider in numbers.
+
+    Attributes:
+        breaker: ``closed`` (calls go through) or ``open`` (only probes do).
+        requests, failures: Attempts that ended, and those of them that ended badly.
+        usage: Of all attempts together.
+        busy_us: Time in attempts, in microseconds.
+    """
+
+    breaker: str
+    requests: int = 0
+    failures: int = 0
+    usage: Usage = Usage()
+    busy_us: int = 0
+
+
+class GetHealth(Request["ProviderSystem", Mapping[str, ProviderHealth]], frozen=True, kw_only=True):
+    """Every provider in numbers, by its configured name."""
+
+
+class _Tally:
+    """The running numbers of one provider."""
+
+    __slots__ = ("busy_s", "failures", "requests", "usage")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.failures = 0
+        self.usage = Usage()
+        self.busy_s = 0.0
+
+
+class _Attempt(Struct, frozen=True):
+    choice: Choice
+    since_s: float
+
+
+class Upstreams(Struct, frozen=True, kw_only=True):
+    """What the actor starts from: values and handlers made at wiring, and where chance comes from.
+
+    Attributes:
+        handlers: By configured provider name.
+        health: Makes the breakers afresh for each incarnation.
+        clock: Seconds of the event loop's clock, which deadlines are stated in.
+        random: From [0, 1), for jitter.
+        observe: Told of failed attempts.
+    """
+
+    routes: RouteTable
+    handlers: Mapping[str, ProviderHandler]
+    health: Callable[[], Health]
+    clock: Callable[[], float]
+    random: Callable[[], float]
+    observe: Callable[[Observation], None]
+    retry: RetryPolicy = RetryPolicy()
+
+
+_Message: TypeAlias = Open | Close | ListModels | GetHealth
+
+
+class ProviderSystem(Actor[_Message]):
+    """See the module's docstring."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=4096)
+
+    def __init__(self, upstreams: Upstreams, limiter: Child[RateLimiter]) -> None:
+        self._upstreams = upstreams
+        self._limiter_child = limiter
+        self._limiter: ActorRef[RateLimiter]
+        self._health = upstreams.health()
+        self._budget = RetryBudget()
+        self._open: dict[str, _Attempt] = {}
+        self._tallies = {name: _Tally() for name in upstreams.handlers}
+
+    @asynccontextmanager
+    async def running(self, context: Context[ProviderSystem]) -> AsyncIterator[None]:
+        """Holds every provider's client open."""
+        self._limiter = context.ref(self._limiter_child)
+        async with AsyncExitStack() as stack:
+            for handler in self._upstreams.handlers.values():
+                await stack.enter_async_context(handler.initialize_client())
+            yield
+
+    async def receive(self, message: _Message, context: Context[ProviderSystem]) -> None:
+        """One decision at a time."""
+        match message:
+            case Open():
+                await self._answer_open(message, context)
+            case Close():
+                await self._close(message)
+            case ListModels():
+                context.reply(message, self._upstreams.routes.models)
+            case GetHealth():
+                context.reply(message, self._numbers())
+            case _:
+                assert_never(message)
+
+    async def _answer_open(self, message: Open, context: Context[ProviderSystem]) -> None:
+        candidates = self._upstreams.routes.candidates(message.demand.model)
+        now_s = self._upstreams.clock()
+        if not message.failed:
+            self._budget.called()
+            choice = self._health.choose(candidates, now_s=now_s)
+            if choice is None:
+                raise self._health.resting(candidates, now_s=now_s)
+            await self._grant(message, choice, context)
+            return
+        delay_s = self._retry_delay_s(message, now_s, context)
+        if delay_s is not None:
+            last = message.failed[-1].spec
+            context.reply_from(message, lambda: self._grant_later(message, last, delay_s))
+            return
+        choice = None
+        if not isinstance(message.failed[-1].error, UpstreamInvalid):
+            tried = {failed.spec.name for failed in message.failed}
+            choice = self._health.choose(candidates, now_s=now_s, tried=tried)
+        if choice is None:
+            context.reply(message, None)
+        else:
+            await self._grant(message, choice, context)
+
+    def _retry_delay_s(self, message: Open, now_s: float, context: Context[ProviderSystem]) -> float | None:
+        last = message.failed[-1]
+        delay_s = retry_delay_s(
+            self._upstreams.retry,
+            FailedAttempt(error=last.error, attempt=last.attempt),
+            jitter=self._upstreams.random(),
+            now_s=now_s,
+            deadline_s=context.deadline,
+        )
+        if delay_s is None or not self._budget.withdraw():
+            return None
+        return delay_s
+
+    async def _grant(self, message: Open, choice: Choice, context: Context[ProviderSystem]) -> None:
+        """Answer at once where the limits allow it at once, else from a task that waits its turn."""
+        try:
+            admitted = await self._limiter.ask(_acquire(message, choice.spec, wait=False))
+        except BaseException:
+            self._drop(choice)
+            raise
+        if admitted:
+            context.reply(message, self._register(message, choice))
+        else:
+            context.reply_from(message, lambda: self._grant_waiting(message, choice))
+
+    async def _grant_waiting(self, message: Open, choice: Choice) -> Grant:
+        try:
+            await self._limiter.ask(_acquire(message, choice.spec, wait=True))
+        except BaseException:
+            self._drop(choice)
+            # The limiter may have reserved just as we were cancelled; this gives it back.
+            with CancelScope(shield=True):
+                await self._limiter.tell(Settle(attempt_id=message.attempt_id, sent=False))
+            raise
+        return self._register(message, choice)
+
+    async def _grant_later(self, message: Open, spec: ModelSpec, delay_s: float) -> Grant | None:
+        await anyio.sleep(delay_s)
+        choice = self._health.choose((spec,), now_s=self._upstreams.clock())
+        if choice is None:
+            return None
+        return await self._grant_waiting(message, choice)
+
+    def _register(self, message: Open, choice: Choice) -> Grant:
+        self._open[message.attempt_id] = _Attempt(choice, self._upstreams.clock())
+        handler = self._upstreams.handlers[choice.spec.provider]
+        return Grant(attempt_id=message.attempt_id, spec=choice.spec, handler=handler)
+
+    def _drop(self, choice: Choice) -> None:
+        self._health.record(choice, Outcome.SILENT, now_s=self._upstreams.clock())
+
+    async def _close(self, message: Close) -> None:
+        attempt = self._open.pop(message.attempt_id, None)
+        if attempt is None:
+            return
+        now_s = self._upstreams.clock()
+        spec = attempt.choice.spec
+        self._health.record(attempt.choice, outcome_of(message.error), now_s=now_s)
+        tally = self._tallies[spec.provider]
+        tally.requests += 1
+        tally.usage += message.usage
+        tally.busy_s += now_s - attempt.since_s
+        if isinstance(message.error, UpstreamError):
+            tally.failures += 1
+            self._upstreams.observe(_attempt_failed(message.attempt_id, spec, message.error))
+        await self._limiter.tell(
+            Settle(
+                attempt_id=message.attempt_id,
+                usage=message.usage,
+                reported=message.reported,
+                sent=message.sent,
+                outcome=_outcome(message.error),
+            )
+        )
+
+    def _numbers(self) -> Mapping[str, ProviderHealth]:
+        breakers = self._health.snapshot()
+        return {
+            name: ProviderHealth(
+                breaker=breakers[name],
+                requests=tally.requests,
+                failures=tally.failures,
+                usage=tally.usage,
+                busy_us=round(tally.busy_s * 1e6),
+            )
+            for name, tally in self._tallies.items()
+        }
+
+
+def _acquire(message: Open, spec: ModelSpec, *, wait: bool) -> Acquire:
+    demand = message.demand
+    limit = spec.traits.max_output_tokens
+    # The model's own limit bounds an answer that the client left open: a budget cannot be overshot by
+    # silence.
+    output = demand.max_output_tokens or limit or DEFAULT_OUTPUT_TOKENS
+    return Acquire(
+        attempt_id=message.attempt_id,
+        key=demand.key,
+        provider=spec.provider,
+        model=spec.name,
+        estimate=Usage(input_tokens=demand.prompt_tokens, output_tokens=min(output, limit or output)),
+        price=spec.price,
+        wait=wait,
+    )
+
+
+def _outcome(error: BaseException | None) -> AttemptOutcome:
+    if error is None:
+        return "completed"
+    if isinstance(error, StreamIncomplete):
+        return "truncated"
+    return "failed" if isinstance(error, UpstreamError) else "cancelled"
+
+
+def _attempt_failed(attempt_id: str, spec: ModelSpec, error: UpstreamError) -> AttemptFailed:
+    return AttemptFailed(
+        request_id=attempt_id.rpartition(".")[0],
+        provider=spec.provider,
+        model=spec.name,
+        error_type=error.type,
+        upstream_status=error.upstream_status,
+    )

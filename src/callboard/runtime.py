@@ -1,0 +1,238 @@
+"""The embedding API: a thin face over the running tree."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from callboard.actors.assistant import Assistant, Respond
+from callboard.actors.live_turn import TurnOrder
+from callboard.actors.provider_system import ProviderSystem
+from callboard.actors.rate_limiter import Accounts, GetAccounts, RateLimiter
+from callboard.config import Config, load
+from callboard.config.load import ConfigSource
+from callboard.domain.fold import Fold
+from callboard.domain.generation import GenerationRequest
+from callboard.domain.message import Message, user_text
+from callboard.domain.meter import Meter
+from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
+from callboard.domain.usage import Usage
+from callboard.errors import CallboardError, UnknownAssistant
+from callboard.kernel import ActorRef, System, open_system
+from callboard.providers.registry import Registry
+from callboard.telemetry.logging import Log, open_log
+from callboard.telemetry.observer import observe_bug, observe_domain, observe_kernel, observe_ledger
+from callboard.tools.function import FunctionTool, FunctionTools
+from callboard.tools.source import ToolSource
+from callboard.wiring import Wiring, new_id, wire
+
+
+class Runtime:
+    """A running company of assistants; made by `open_runtime`, alive within its block.
+
+    Attributes:
+        config: What it runs by.
+        wiring: Where the actors are, for those who add doors of their own.
+        system: The kernel's handle.
+        log: Where its lines go.
+        has_tools: Whether it has tools of its own.
+    """
+
+    def __init__(self, config: Config, wiring: Wiring, system: System, log: Log, *, has_tools: bool) -> None:
+        self.config = config
+        self.has_tools = has_tools
+        self.wiring = wiring
+        self.system = system
+        self.log = log
+
+    @property
+    def providers(self) -> ActorRef[ProviderSystem]:
+        """Decides who serves a model."""
+        return self.system.ref(self.wiring.provider_system)
+
+    @property
+    def limiter(self) -> ActorRef[RateLimiter]:
+        """Keeps limits and ledger."""
+        return self.system.ref(self.wiring.rate_limiter)
+
+    async def ask(
+        self,
+        assistant: str,
+        text: str | Sequence[Message],
+        *,
+        model: str | None = None,
+        previous_response_id: str | None = None,
+    ) -> Reply:
+        """Ask an assistant and wait for its whole answer.
+
+        Args:
+            assistant: Its configured name.
+            text: What to ask, or the messages of a conversation.
+            model: Instead of the assistant's own.
+            previous_response_id: The reply that this turn follows.
+
+        Raises:
+            UnknownAssistant, UnknownModel, UnknownResponse: No such thing.
+            RateLimited, Overloaded, Draining: Not now.
+            UpstreamError: The provider failed, and so did what else could be tried.
+        """
+        stream = self.stream(assistant, text, model=model, previous_response_id=previous_response_id)
+        async with stream as events:
+            return await _collect(events)
+
+    def stream(
+        self,
+        assistant: str,
+        text: str | Sequence[Message],
+        *,
+        model: str | None = None,
+        previous_response_id: str | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[TurnEvent]]:
+        """Ask an assistant and read its answer as it comes; leaving the block early closes the upstream.
+
+        Arguments and errors are those of `ask`; errors come out of the iteration.
+        """
+        child = self.wiring.assistants.get(assistant)
+        if child is None:
+            known = ", ".join(self.wiring.assistants)
+            raise UnknownAssistant(f"assistant {assistant!r} is not configured; there are: {known}")
+        order = self._order("ask", model or "", text, previous_response_id=previous_response_id, store=True)
+        return self._turn(self.system.ref(child), order)
+
+    async def generate(
+        self, model: str, text: str | Sequence[Message], *, max_output_tokens: int | None = None
+    ) -> Reply:
+        """Ask a model without an assistant: no instructions, nothing is stored. Errors are those of `ask`."""
+        order = self._order("generate", model, text, max_output_tokens=max_output_tokens)
+        async with self._turn(self.system.ref(self.wiring.chat), order) as events:
+            return await _collect(events)
+
+    async def accounts(self) -> Accounts:
+        """The ledger as it stands."""
+        return await self.limiter.ask(GetAccounts())
+
+    def snapshot(self) -> Mapping[str, object]:
+        """The supervision tree, live, as plain values."""
+        return self.system.snapshot()
+
+    async def drain(self, *, grace: float = 30.0) -> None:
+        """Admit nothing new, let what runs finish within ``grace`` seconds, then stop everything in order."""
+        await self.system.drain(grace=grace)
+
+    def observe(self, observation: object) -> None:
+        """Write what happened to the log."""
+        observe_domain(self.log, observation)
+
+    def bug(self, request_id: str, error: BaseException) -> None:
+        """Write what should not have happened to the log: its class and place, not its text."""
+        observe_bug(self.log, request_id, error)
+
+    def relays(self, model: str) -> bool:
+        """Whether requests for ``model`` may be passed on as they come: no tool of ours is on offer."""
+        return not self.has_tools and self.wiring.relays(model)
+
+    def _order(
+        self,
+        route: str,
+        model: str,
+        text: str | Sequence[Message],
+        *,
+        previous_response_id: str | None = None,
+        store: bool = False,
+        max_output_tokens: int | None = None,
+    ) -> TurnOrder:
+        messages = (user_text(text),) if isinstance(text, str) else tuple(text)
+        return TurnOrder(
+            request=GenerationRequest(model=model, messages=messages, max_output_tokens=max_output_tokens),
+            response_id=new_id("resp_"),
+            key="local",
+            meter=Meter(new_id("req_"), route, time.perf_counter_ns),
+            previous_response_id=previous_response_id,
+            store=store,
+        )
+
+    @asynccontextmanager
+    async def _turn(
+        self, assistant: ActorRef[Assistant], order: TurnOrder
+    ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+        meter = order.meter
+        try:
+            with self.system.admit():
+                async with assistant.stream(Respond(order=order)) as events:
+                    yield events
+        except CallboardError as error:
+            meter.error_type = error.type
+            raise
+        except BaseException:
+            meter.error_type = "cancelled"
+            raise
+        finally:
+            self.observe(meter.close())
+
+
+async def _collect(events: AsyncIterator[TurnEvent]) -> Reply:
+    fold = Fold()
+    started: dict[str, ToolStarted] = {}
+    runs: list[ToolRun] = []
+    async for event in events:
+        match event:
+            case ToolStarted():
+                started[event.call.id] = event
+            case ToolFinished():
+                runs.append(ToolRun(call=started[event.result.tool_use_id].call, result=event.result))
+            case _:
+                fold.apply(event)
+    generation = fold.result()
+    return Reply(
+        response_id=generation.id,
+        model=generation.model,
+        content=generation.content,
+        stop_reason=generation.stop_reason,
+        usage=generation.usage or Usage(),
+        tool_runs=tuple(runs),
+    )
+
+
+@asynccontextmanager
+async def open_runtime(
+    config: ConfigSource = None,
+    *,
+    tools: Sequence[FunctionTool[..., object]] = (),
+    sources: Sequence[ToolSource] = (),
+    registry: Registry | None = None,
+    log: Log | None = None,
+) -> AsyncIterator[Runtime]:
+    """Run a company of assistants for the length of a block.
+
+    Leaving the block lets what runs finish within each actor's grace, last started first.
+
+    Args:
+        config: A path, a mapping, a `Config`; by default ``callboard.toml`` here or above, else the built-in
+            defaults: the local model, everything in memory.
+        tools: Functions marked with `callboard.tool`.
+        sources: Further sources of tools.
+        registry: The kinds of provider, where there are more than come with Callboard.
+        log: Where lines go; by default as the configuration says.
+
+    Raises:
+        ConfigurationError: One line that says what to mend.
+    """
+    chosen = load(config, environ=os.environ, cwd=Path.cwd())
+    every = (*((FunctionTools(tools),) if tools else ()), *sources)
+    lines = log or open_log(chosen.log)
+    try:
+        wiring = wire(
+            chosen,
+            sources=every,
+            observe=lambda observation: observe_domain(lines, observation),
+            on_line=lambda line: observe_ledger(lines, line),
+            registry=registry,
+        )
+        async with open_system(wiring.tree, observe=lambda event: observe_kernel(lines, event)) as system:
+            yield Runtime(chosen, wiring, system, lines, has_tools=bool(every))
+    finally:
+        if log is None:
+            lines.close()

@@ -1,0 +1,225 @@
+"""From a configuration to a supervision tree: the one file that sees every layer.
+
+The tree, in starting order (stopping is the reverse)::
+
+    callboard
+    ├── rate_limiter         limits and ledger
+    ├── provider_system      routes, health, grants                     asks rate_limiter
+    ├── tool_runner          the runtime's own tools
+    └── assistants
+        ├── chat             answers /v1/chat/completions               asks provider_system, tool_runner
+        └── NAME …           one for each configured assistant
+
+A crash of the limiter restarts it alone: limits, ledger and stored conversations are values made here, which
+outlive the actors that use them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import anyio
+from msgspec import Struct
+
+from callboard.actors.assistant import Assistant, Cast
+from callboard.actors.live_turn import AssistantSpec
+from callboard.actors.provider_system import ProviderSystem, Upstreams
+from callboard.actors.rate_limiter import RateLimiter, Till
+from callboard.actors.tool_runner import ToolRunner
+from callboard.config import Config, LocalProvider, OpenAIProvider, ProviderConfig, ScriptedProvider
+from callboard.domain.model import PICOUSD_PER_USD
+from callboard.domain.observation import Observation
+from callboard.kernel import Child, Supervisor
+from callboard.limits.ledger import Ledger, LedgerLine
+from callboard.limits.limits import LimitSpec, Scope
+from callboard.limits.memory import MemoryLimits
+from callboard.providers.breaker import Breaker
+from callboard.providers.handler import ProviderHandler, RelayHandler
+from callboard.providers.registry import Registry, default_registry
+from callboard.providers.routing import Health, RouteTable
+from callboard.providers.settings import ProviderSettings
+from callboard.store.hidden_rounds import HiddenRounds
+from callboard.store.memory import MemoryStore
+from callboard.tools.source import ToolSource
+from callboard.transport.http import Timeouts
+
+CHAT = "chat"
+"""Name of the assistant behind /v1/chat/completions: no instructions, every tool."""
+
+
+class Wiring(Struct, frozen=True, kw_only=True, eq=False):
+    """A tree that has not started, and where its parts are in it.
+
+    Attributes:
+        tree: For `callboard.kernel.open_system`.
+        assistants: By name, `CHAT` not among them.
+        routes: Which models there are.
+        handlers: By configured provider name.
+    """
+
+    tree: Supervisor
+    rate_limiter: Child[RateLimiter]
+    provider_system: Child[ProviderSystem]
+    tool_runner: Child[ToolRunner]
+    chat: Child[Assistant]
+    assistants: Mapping[str, Child[Assistant]]
+    routes: RouteTable
+    handlers: Mapping[str, ProviderHandler]
+
+    def relays(self, model: str) -> bool:
+        """Whether every provider that may serve ``model`` can pass requests of OpenAI's chat dialect on.
+
+        Raises:
+            UnknownModel: None may.
+        """
+        return all(
+            isinstance(handler, RelayHandler) and handler.dialect == "openai_chat"
+            for handler in (self.handlers[spec.provider] for spec in self.routes.candidates(model))
+        )
+
+
+def wire(
+    config: Config,
+    *,
+    sources: Sequence[ToolSource],
+    observe: Callable[[Observation], None],
+    on_line: Callable[[LedgerLine], None],
+    registry: Registry | None = None,
+) -> Wiring:
+    """Build the tree that ``config`` describes. Nothing is opened yet.
+
+    Args:
+        config: What the operator decided.
+        sources: Where the runtime's own tools come from.
+        observe: Told of everything that happens to requests.
+        on_line: Told of every ledger line.
+        registry: The kinds of provider; those that come with Callboard by default.
+
+    Raises:
+        ConfigurationError: A provider's settings do not suit it.
+    """
+    registry = registry or default_registry()
+    handlers = {each.name: registry.build(_settings(each)) for each in config.providers}
+    routes = RouteTable(config.models, providers=handlers, catch_all=config.default_provider)
+    limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, on_line)))
+    upstreams = Upstreams(
+        routes=routes,
+        handlers=handlers,
+        health=partial(_fresh_health, tuple(handlers)),
+        clock=anyio.current_time,
+        random=random.SystemRandom().random,
+        observe=observe,
+    )
+    providers = Child(name="provider_system", start=partial(ProviderSystem, upstreams, limiter))
+    tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources)))
+    cast = Cast(
+        providers=providers,
+        tools=tools,
+        store=MemoryStore(max_responses=config.store.max_responses),
+        hidden=HiddenRounds(),
+        observe=observe,
+    )
+    chat = Child(name=CHAT, start=partial(Assistant, AssistantSpec(name=CHAT), cast))
+    assistants = {
+        spec.name: Child(name=f"assistant:{spec.name}", start=partial(Assistant, spec, cast))
+        for spec in _assistants(config)
+    }
+    company = Supervisor(name="assistants", children=(chat, *assistants.values()))
+    return Wiring(
+        tree=Supervisor(name="callboard", children=(limiter, providers, tools, company)),
+        rate_limiter=limiter,
+        provider_system=providers,
+        tool_runner=tools,
+        chat=chat,
+        assistants=assistants,
+        routes=routes,
+        handlers=handlers,
+    )
+
+
+def new_id(prefix: str) -> str:
+    """An identifier with 128 random bits."""
+    return prefix + os.urandom(16).hex()
+
+
+def _assistants(config: Config) -> list[AssistantSpec]:
+    return [
+        AssistantSpec(
+            name=each.name,
+            model=each.model,
+            instructions=each.instructions or "",
+            tools=each.tools,
+            temperature=each.temperature,
+            max_output_tokens=each.max_output_tokens,
+            max_rounds=each.max_rounds,
+        )
+        for each in config.assistants
+    ]
+
+
+def _till(config: Config, on_line: Callable[[LedgerLine], None]) -> Till:
+    providers = {
+        each.name: LimitSpec(
+            requests_per_minute=each.requests_per_minute, tokens_per_minute=each.tokens_per_minute
+        )
+        for each in config.providers
+    }
+    budget = config.limits.cost_per_day_usd
+    each_key = LimitSpec(
+        requests_per_minute=config.limits.requests_per_minute,
+        tokens_per_minute=config.limits.tokens_per_minute,
+        cost_per_day_picousd=None if budget is None else int(budget * PICOUSD_PER_USD),
+        parallel=config.limits.parallel,
+    )
+
+    def spec_of(scope: Scope) -> LimitSpec:
+        kind, name = scope
+        return (
+            each_key
+            if kind == "key"
+            else providers.get(name, LimitSpec())
+            if kind == "provider"
+            else LimitSpec()
+        )
+
+    return Till(limits=MemoryLimits(spec_of), ledger=Ledger(), clock_ns=time.time_ns, on_line=on_line)
+
+
+def _fresh_health(names: Sequence[str]) -> Health:
+    return Health({name: Breaker() for name in names})
+
+
+def _settings(provider: ProviderConfig) -> ProviderSettings:
+    match provider:
+        case OpenAIProvider():
+            limits = provider.timeouts
+            return ProviderSettings(
+                name=provider.name,
+                kind=provider.kind,
+                base_url=provider.base_url,
+                api_key=provider.api_key,
+                headers=provider.headers,
+                timeouts=Timeouts(
+                    connect_s=limits.connect_s,
+                    first_byte_s=limits.first_byte_s,
+                    idle_s=limits.idle_s,
+                    total_s=limits.total_s,
+                ),
+                proxy=provider.proxy,
+                http2=provider.http2,
+            )
+        case LocalProvider():
+            options: Mapping[str, object] = {
+                "slots": provider.slots,
+                "threads": provider.threads,
+                "context": provider.context,
+            }
+            return ProviderSettings(name=provider.name, kind=provider.kind, options=options)
+        case ScriptedProvider():
+            return ProviderSettings(
+                name=provider.name, kind=provider.kind, options={"script": provider.script}
+            )
