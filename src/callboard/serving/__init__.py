@@ -1,0 +1,1 @@
+"""The HTTP door: an ASGI application, and the server that runs it."""

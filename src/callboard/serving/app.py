@@ -1,0 +1,136 @@
+"""The ASGI application: a table of routes, each with the permission it needs.
+
+Mount it in any ASGI server or application. It holds no state of its own: everything behind the doors is the
+runtime's. Every request ends in exactly one closing observation, whatever happened to it.
+
+Source: ASGI specification 3.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from callboard.domain.meter import Meter
+from callboard.errors import CallboardError, MethodNotAllowed, NotFound
+from callboard.serving.admission import Admission
+from callboard.serving.auth import Doorkeeper
+from callboard.serving.exchange import ClientGone, Exchange, Receive, Scope, Send
+from callboard.serving.failures import answer_failure, error_type_of
+from callboard.serving.house import House
+from callboard.serving.visit import Handler, Visit
+from callboard.wire.openai_chat.error import encode_error
+from callboard.wire.sse import encode_event
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+CANCELLED = "cancelled"
+CLIENT_CLOSED_REQUEST = 499  # nginx's number for it, understood by every log reader
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A place in the application.
+
+    Attributes:
+        works: Whether it takes one of the places for work, and is refused while draining.
+    """
+
+    method: str
+    path: str
+    handle: Handler
+    works: bool = False
+
+
+class App:
+    """The ASGI callable.
+
+    Args:
+        house: What is behind the doors.
+        routes: All of them; a request for anything else is answered 404.
+        doorkeeper: Decides who comes in.
+        admission: Bounds the work.
+    """
+
+    def __init__(
+        self, house: House, routes: Iterable[Route], doorkeeper: Doorkeeper, admission: Admission
+    ) -> None:
+        self._house = house
+        self._doorkeeper = doorkeeper
+        self._admission = admission
+        self._routes: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            self._routes.setdefault(route.path, {})[route.method] = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event of an ASGI server."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        else:
+            # A WebSocket: no route takes one yet.
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send, self._request_id(scope))
+        meter = Meter(exchange.request_id, exchange.path, self._house.clock_ns)
+        try:
+            await self._answer(exchange, meter)
+        except ClientGone:
+            meter.error_type = CANCELLED
+            exchange.status = CLIENT_CLOSED_REQUEST
+        except Exception as error:  # noqa: BLE001 - the server's edge
+            meter.error_type = error_type_of(error)
+            if not isinstance(error, CallboardError):
+                self._house.bug(exchange.request_id, error)
+            await _tell(exchange, error)
+        except BaseException:
+            meter.error_type = CANCELLED
+            raise
+        finally:
+            self._house.observe(meter.close(exchange.status))
+
+    async def _answer(self, exchange: Exchange, meter: Meter) -> None:
+        methods = self._routes.get(exchange.path)
+        if methods is None:
+            meter.route = "unknown"
+            self._doorkeeper.admit(exchange)
+            raise NotFound(f"There is nothing at {exchange.path[:200]}.")
+        route = methods.get("GET" if exchange.method == "HEAD" else exchange.method)
+        principal = self._doorkeeper.admit(exchange)
+        if route is None:
+            raise MethodNotAllowed(f"{exchange.path} takes {' and '.join(sorted(methods))} only.")
+        visit = Visit(exchange=exchange, principal=principal, meter=meter, house=self._house)
+        if not route.works:
+            await route.handle(visit)
+            return
+        meter.enter("queue")
+        async with self._admission.place():
+            meter.enter("own")
+            await route.handle(visit)
+
+    def _request_id(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given: str = value.decode("latin-1")
+                if REQUEST_ID.fullmatch(given):
+                    return given
+        return self._house.new_id("req_")
+
+
+async def _tell(exchange: Exchange, error: Exception) -> None:
+    """Let the client know of ``error`` by status while that is open, else by the stream's last event."""
+    if exchange.status is None:
+        await answer_failure(exchange, error)
+    elif exchange.stream is not None and not exchange.complete:
+        await exchange.stream.break_off(encode_event(encode_error(error, request_id=exchange.request_id)))
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,51 @@
+"""The application over a running runtime."""
+
+from __future__ import annotations
+
+import time
+
+from callboard.config import Config
+from callboard.runtime import Runtime
+from callboard.serving.admission import Admission
+from callboard.serving.app import App
+from callboard.serving.auth import Doorkeeper
+from callboard.serving.house import House
+from callboard.serving.routes import ROUTES
+from callboard.wiring import new_id
+
+
+def build_app(runtime: Runtime, admission: Admission | None = None) -> App:
+    """The ASGI application that serves ``runtime``; mount it where you like.
+
+    Args:
+        runtime: Must be running as long as the application is used.
+        admission: Bounds the work; by default as the configuration says.
+    """
+    bound = admission or admission_of(runtime.config)
+    return App(_house(runtime, bound), ROUTES, doorkeeper_of(runtime.config), bound)
+
+
+def admission_of(config: Config) -> Admission:
+    """The bound on work that ``config`` describes."""
+    return Admission(config.server.max_concurrency, config.server.queue)
+
+
+def doorkeeper_of(config: Config) -> Doorkeeper:
+    """Who may come in, by ``config``."""
+    return Doorkeeper(frozenset({config.server.host, *config.server.allowed_hosts}))
+
+
+def _house(runtime: Runtime, admission: Admission) -> House:
+    return House(
+        providers=runtime.providers,
+        assistant=runtime.system.ref(runtime.wiring.chat),
+        relays=runtime.relays,
+        observe=runtime.observe,
+        bug=runtime.bug,
+        clock_ns=time.perf_counter_ns,
+        now_s=time.time,
+        new_id=new_id,
+        ready=lambda: not admission.closed,
+        max_body_bytes=runtime.config.server.max_body_bytes,
+        heartbeat_s=runtime.config.server.heartbeat_seconds,
+    )

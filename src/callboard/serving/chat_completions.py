@@ -1,0 +1,89 @@
+"""``POST /v1/chat/completions``, streamed and not.
+
+Two paths, one shape. Where each provider that may serve the model speaks this dialect and no tool of ours is
+on offer, the body is passed on as it came and the answer's bytes are passed back (`callboard.serving.relay`).
+Otherwise the request is decoded and an Assistant runs the turn, its events encoded as they come. Either way
+there is one generation for each answer, the status is true until the first byte is sent, and a client that
+leaves closes the upstream.
+
+Source: OpenAI API, "Create chat completion".
+"""
+
+from __future__ import annotations
+
+from callboard.actors.assistant import Respond
+from callboard.actors.live_turn import TurnOrder
+from callboard.domain.delta import GenerationEvent
+from callboard.domain.fold import Fold
+from callboard.domain.turn import ToolFinished, ToolStarted
+from callboard.errors import InvalidRequest
+from callboard.serving.events import EventStream
+from callboard.serving.presence import until_gone
+from callboard.serving.relay import relay
+from callboard.serving.visit import Visit
+from callboard.wire.json import check
+from callboard.wire.openai_chat.encoder import ChunkEncoder
+from callboard.wire.openai_chat.relay import peek
+from callboard.wire.openai_chat.request import ChatRequest, decode_request
+from callboard.wire.openai_chat.response import encode_response
+
+
+async def chat_completions(visit: Visit) -> None:
+    """Answer a chat completion request."""
+    body = await visit.exchange.body(visit.house.max_body_bytes)
+    check(body)
+    asked = peek(body)
+    visit.meter.stream = asked.stream
+    if visit.house.relays(asked.model):
+        await relay(visit, body, asked)
+        return
+    chat = decode_request(body)
+    if chat.n > 1:
+        raise InvalidRequest("n must be 1 for this model.", param="n", code="unsupported_value")
+    order = TurnOrder(
+        request=chat.request,
+        response_id=visit.house.new_id("chatcmpl-"),
+        key=visit.principal.key,
+        meter=visit.meter,
+    )
+    if chat.stream:
+        stream = EventStream(visit.exchange)
+        await until_gone(
+            visit.exchange,
+            lambda: _stream(visit, chat, order, stream),
+            beside=lambda: stream.keep_alive(visit.house.heartbeat_s),
+        )
+    else:
+        await until_gone(visit.exchange, lambda: _whole(visit, order))
+
+
+async def _whole(visit: Visit, order: TurnOrder) -> None:
+    fold = Fold()
+    async with visit.house.assistant.stream(Respond(order=order)) as events:
+        async for event in events:
+            if not isinstance(event, ToolStarted | ToolFinished):
+                fold.apply(event)
+    answer = encode_response(
+        fold.result(), id=order.response_id, model=order.request.model, created=int(visit.house.now_s())
+    )
+    await visit.exchange.respond(200, answer)
+
+
+async def _stream(visit: Visit, chat: ChatRequest, order: TurnOrder, stream: EventStream) -> None:
+    encoder = ChunkEncoder(
+        id=order.response_id,
+        model=order.request.model,
+        created=int(visit.house.now_s()),
+        include_usage=chat.include_usage,
+    )
+    async with visit.house.assistant.stream(Respond(order=order)) as events:
+        async for event in events:
+            if not isinstance(event, ToolStarted | ToolFinished):
+                await _show(encoder, event, stream)
+    await stream.finish()
+
+
+async def _show(encoder: ChunkEncoder, event: GenerationEvent, stream: EventStream) -> None:
+    piece = encoder.feed(event)
+    if piece:
+        await stream.send(piece)

@@ -1,0 +1,75 @@
+"""A stream of server-sent events to one client, kept alive while nothing comes.
+
+A comment goes out after every interval in which nothing was written, so that proxies and clients do not take
+a slow model for a dead one. A comment may only stand between events: whoever passes on bytes that end in the
+middle of one says so.
+
+Source: WHATWG HTML, 9.2.6 "Interpreting an event stream": lines that begin with a colon are ignored.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from callboard.serving.exchange import Exchange, Header
+
+KEEP_ALIVE = b": keep-alive\n\n"
+STREAM_HEADERS: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    # nginx holds streams back unless told.
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class EventStream:
+    """The answer to one exchange as a stream. Pieces come from one task; `keep_alive` runs in another."""
+
+    __slots__ = ("_between_events", "_exchange", "_wrote", "started")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        exchange.stream = self
+        self._wrote = False
+        self._between_events = True
+        self.started = False
+
+    async def send(self, piece: bytes, *, between_events: bool = True) -> None:
+        """Write ``piece``; the first one sends status 200 before it.
+
+        Args:
+            piece: Bytes of the stream.
+            between_events: Whether the stream stands between two events afterwards.
+        """
+        self._wrote = True
+        self._between_events = False
+        if not self.started:
+            self.started = True
+            await self._exchange.start(200, STREAM_HEADERS)
+        await self._exchange.send(piece)
+        self._wrote = True
+        self._between_events = between_events
+
+    async def break_off(self, event: bytes) -> None:
+        """End a stream that cannot go on: its last event says why.
+
+        Where it stands within an event, a blank line ends that one first.
+        """
+        await self._exchange.send(event if self._between_events else b"\n\n" + event)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """End the body."""
+        self._between_events = False
+        await self._exchange.send(b"", more=False)
+
+    async def keep_alive(self, interval_s: float) -> None:
+        """Write a comment whenever nothing was written for ``interval_s``; runs until it is cancelled.
+
+        It begins with the stream: until then the status is still open, and an error can still be told by it.
+        """
+        while True:
+            self._wrote = False
+            await anyio.sleep(interval_s)
+            if self.started and not self._wrote and self._between_events:
+                await self._exchange.send(KEEP_ALIVE)

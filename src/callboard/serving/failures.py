@@ -1,0 +1,44 @@
+"""Errors as answers: the dialect's own JSON, a true status, and never the text of a bug."""
+
+from __future__ import annotations
+
+import math
+
+from callboard.errors import (
+    CallboardError,
+    Overloaded,
+    RateLimited,
+    UpstreamError,
+)
+from callboard.serving.exchange import Exchange, Header
+from callboard.wire.openai_chat.error import encode_error
+
+
+def error_type_of(error: BaseException) -> str:
+    """The closed name under which ``error`` appears in logs."""
+    return error.type if isinstance(error, CallboardError) else "internal_error"
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status that tells of ``error``."""
+    return error.status_hint if isinstance(error, CallboardError) else 500
+
+
+def headers_of(error: BaseException) -> tuple[Header, ...]:
+    """``Retry-After`` where the error knows when (RFC 9110, 10.2.3: whole seconds, so rounded up)."""
+    wait_s = None
+    if isinstance(error, RateLimited | Overloaded | UpstreamError):
+        wait_s = error.retry_after_s
+    if wait_s is None:
+        return ()
+    return ((b"retry-after", str(max(1, math.ceil(wait_s))).encode()),)
+
+
+async def answer_failure(exchange: Exchange, error: BaseException) -> None:
+    """Tell the client of ``error``, where nothing has been sent yet."""
+    body = encode_error(error, request_id=exchange.request_id)
+    headers = headers_of(error)
+    if status_of(error) == 413:
+        # What is left of the body is not read, so the connection cannot be used again.
+        headers = (*headers, (b"connection", b"close"))
+    await exchange.respond(status_of(error), body, headers=headers)

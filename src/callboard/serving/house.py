@@ -1,0 +1,41 @@
+"""What is behind the doors: everything a route may use, as one value made at wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from callboard.actors.assistant import Assistant
+from callboard.actors.provider_system import ProviderSystem
+from callboard.domain.observation import Observation
+from callboard.kernel import ActorRef
+
+
+class House(Struct, frozen=True, kw_only=True):
+    """See the module's docstring.
+
+    Attributes:
+        assistant: Answers chat completions: no instructions of its own, all tools of the runtime's.
+        relays: Whether a model's requests may be passed on as they are: each provider that may serve it
+            speaks
+            the client's dialect, and there is no tool of ours to offer.
+        observe: Told of every request that ends.
+        bug: Told of every exception that should not have happened, with the request's id.
+        clock_ns: Monotonic nanoseconds.
+        now_s: Seconds since the epoch.
+        new_id: A fresh identifier behind the given prefix.
+        ready: Whether new work is taken.
+    """
+
+    providers: ActorRef[ProviderSystem]
+    assistant: ActorRef[Assistant]
+    relays: Callable[[str], bool]
+    observe: Callable[[Observation], None]
+    bug: Callable[[str, BaseException], None]
+    clock_ns: Callable[[], int]
+    now_s: Callable[[], float]
+    new_id: Callable[[str], str]
+    ready: Callable[[], bool]
+    max_body_bytes: int
+    heartbeat_s: float

@@ -1,0 +1,33 @@
+"""``GET /v1/models``: the models that can be asked for, in OpenAI's form.
+
+Source: OpenAI API, "List models".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from callboard.actors.provider_system import ListModels
+from callboard.serving.visit import Visit
+
+
+class _Model(Struct, frozen=True, kw_only=True):
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str
+
+
+class _ModelList(Struct, frozen=True, kw_only=True):
+    object: Literal["list"] = "list"
+    data: tuple[_Model, ...]
+
+
+async def models(visit: Visit) -> None:
+    """Answer with the configured models, in the operator's order."""
+    specs = await visit.house.providers.ask(ListModels())
+    listed = _ModelList(data=tuple(_Model(id=spec.name, owned_by=spec.provider) for spec in specs))
+    await visit.exchange.respond(200, msgspec.json.encode(listed))

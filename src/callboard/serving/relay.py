@@ -1,0 +1,111 @@
+"""The relay path: a request whose client and upstream speak the same dialect is passed on as it came.
+
+It is the ordinary path with two steps left out, decoding and the turn: the grant, the limits, the ledger,
+retries before the first byte and the closing line are the same. The bytes that pass are metered, not decoded.
+"""
+
+from __future__ import annotations
+
+from callboard.actors.provider_system import Demand, Grant
+from callboard.actors.upstream import UpstreamCall
+from callboard.domain.estimate import tokens_of_bytes
+from callboard.domain.usage import Usage
+from callboard.errors import Failure, StreamIncomplete
+from callboard.providers.handler import RelayHandler
+from callboard.serving.events import EventStream
+from callboard.serving.presence import until_gone
+from callboard.serving.visit import Visit
+from callboard.transport.http import HttpResponse
+from callboard.wire.openai_chat.relay import Peek, RelayMeter, rewrite
+from callboard.wire.openai_chat.response import decode_usage
+
+
+async def relay(visit: Visit, body: bytes, asked: Peek) -> None:
+    """Pass a chat completion request on, and its answer back.
+
+    Args:
+        visit: The client's.
+        body: Its request, checked to be JSON.
+        asked: What routing needs to know of it.
+    """
+    demand = Demand(
+        model=asked.model,
+        key=visit.principal.key,
+        prompt_tokens=tokens_of_bytes(len(body)),
+        max_output_tokens=asked.max_output_tokens,
+    )
+    call = UpstreamCall(visit.house.providers, demand, visit.meter)
+    if asked.stream:
+        stream = EventStream(visit.exchange)
+        await until_gone(
+            visit.exchange,
+            lambda: _stream(visit, _Relayed(call, body, asked), stream),
+            beside=lambda: stream.keep_alive(visit.house.heartbeat_s),
+        )
+    else:
+        await until_gone(visit.exchange, lambda: _whole(visit, _Relayed(call, body, asked)))
+
+
+class _Relayed:
+    """A request on its way upstream."""
+
+    def __init__(self, call: UpstreamCall, body: bytes, asked: Peek) -> None:
+        self.call = call
+        self.asked = asked
+        self._body = body
+
+    async def begin(self, grant: Grant) -> HttpResponse:
+        """Send it under ``grant``."""
+        if not isinstance(grant.handler, RelayHandler):
+            raise Failure(f"provider {grant.spec.provider!r} cannot relay, and was routed to")
+        body = rewrite(
+            self._body, self.asked, model=grant.spec.upstream_name, include_usage=self.asked.stream
+        )
+        self.call.consumed(Usage(input_tokens=tokens_of_bytes(len(body))), reported=False)
+        return await grant.handler.relay(body, stream=self.asked.stream)
+
+
+async def _whole(visit: Visit, relayed: _Relayed) -> None:
+    async with relayed.call as call, await call.begin(relayed.begin) as answer:
+        visit.meter.enter("upstream")
+        try:
+            body = await answer.read()
+        finally:
+            visit.meter.enter("own")
+        usage = decode_usage(body)
+        if usage is not None:
+            call.consumed(usage, reported=True)
+    await visit.exchange.respond(answer.status, body)
+
+
+async def _stream(visit: Visit, relayed: _Relayed, stream: EventStream) -> None:
+    async with relayed.call as call, await call.begin(relayed.begin) as answer:
+        await _pass_on(visit, call, answer, RelayMeter(relayed.asked), stream)
+    await stream.finish()
+
+
+async def _pass_on(
+    visit: Visit, call: UpstreamCall, answer: HttpResponse, passing: RelayMeter, stream: EventStream
+) -> None:
+    meter = visit.meter
+    try:
+        while True:
+            meter.enter("upstream")
+            try:
+                piece = await anext(answer, None)
+            finally:
+                meter.enter("own")
+            if piece is None:
+                break
+            shown = passing.feed(piece)
+            if shown:
+                await stream.send(shown, between_events=passing.between_events)
+        rest = passing.end()
+        if rest:
+            await stream.send(rest)
+    finally:
+        # One content delta is about one token, should the upstream never say.
+        estimated = Usage(input_tokens=call.estimated_prompt_tokens, output_tokens=passing.deltas)
+        call.consumed(passing.usage or estimated, reported=passing.usage is not None)
+    if not passing.complete:
+        raise StreamIncomplete("the upstream's answer ended before it was complete")

@@ -1,0 +1,16 @@
+"""The table of routes."""
+
+from __future__ import annotations
+
+from callboard.serving.app import Route
+from callboard.serving.chat_completions import chat_completions
+from callboard.serving.health import health, ready, root
+from callboard.serving.models import models
+
+ROUTES = (
+    Route(method="GET", path="/", handle=root),
+    Route(method="GET", path="/health", handle=health),
+    Route(method="GET", path="/ready", handle=ready),
+    Route(method="GET", path="/v1/models", handle=models),
+    Route(method="POST", path="/v1/chat/completions", handle=chat_completions, works=True),
+)
