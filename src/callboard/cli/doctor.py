@@ -1,0 +1,85 @@
+"""``callboard doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import msgspec
+from msgspec import Struct
+
+from callboard.cli.options import add_config, quiet
+from callboard.config import Config, load, problems
+from callboard.errors import CallboardError
+from callboard.runtime import open_runtime
+
+PROBE_SECONDS = 30
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at.
+
+    Attributes:
+        advice: What to do about it, where something is wrong.
+    """
+
+    subject: str
+    good: bool
+    advice: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``[--json]``."""
+    add_config(parser)
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check configuration and providers, and say what to fix."""
+    found = problems(arguments.config, environ=os.environ, cwd=Path.cwd())
+    if found:
+        findings = [Finding(subject="configuration", good=False, advice=str(each)) for each in found]
+        _print(findings, as_json=arguments.json)
+        return 2
+    config = load(arguments.config, environ=os.environ, cwd=Path.cwd())
+    findings = [Finding(subject=_origin(config), good=True)]
+    findings += [Finding(subject="notice", good=True, advice=notice) for notice in config.notices]
+    findings += anyio.run(_ask_each, quiet(config))
+    _print(findings, as_json=arguments.json)
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+async def _ask_each(config: Config) -> list[Finding]:
+    """Ask every configured model for a word: nothing less shows that key, address and name are right."""
+    findings = []
+    async with open_runtime(config) as runtime:
+        for model in config.models:
+            subject = f"model {model.name} (provider {model.provider})"
+            try:
+                with anyio.fail_after(PROBE_SECONDS):
+                    await runtime.generate(model.name, "Say yes.", max_output_tokens=16)
+            except CallboardError as error:
+                findings.append(Finding(subject=subject, good=False, advice=str(error)))
+            except TimeoutError:
+                advice = f"no answer within {PROBE_SECONDS} s"
+                findings.append(Finding(subject=subject, good=False, advice=advice))
+            else:
+                findings.append(Finding(subject=subject, good=True))
+    return findings
+
+
+def _origin(config: Config) -> str:
+    return f"configuration {config.path}" if config.path else "configuration: built-in defaults"
+
+
+def _print(findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+        return
+    for finding in findings:
+        mark = "ok  " if finding.good else "FAIL"
+        detail = f": {finding.advice}" if finding.advice else ""
+        print(f"{mark} {finding.subject}{detail}")

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from callboard.config import Config, load
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """``--config FILE``."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration file (default: callboard.toml here or above, else built-in defaults)",
+    )
+
+
+def add_assistant(parser: argparse.ArgumentParser) -> None:
+    """``-a ASSISTANT`` and ``-m MODEL``."""
+    parser.add_argument("-a", "--assistant", default="default", help="who answers (default: default)")
+    parser.add_argument("-m", "--model", help="the model to use instead of the assistant's own")
+
+
+def quiet(config: Config) -> Config:
+    """``config`` for a command that owns the terminal: only what goes wrong is logged there."""
+    if config.log.file is not None or config.log.level in {"warn", "error"}:
+        return config
+    return replace(config, log=replace(config.log, level="warn"))
+
+
+def read_config(arguments: argparse.Namespace) -> Config:
+    """The configuration the arguments name."""
+    return load(arguments.config, environ=os.environ, cwd=Path.cwd())
