@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 from callboard.actors.assistant import Assistant, Respond
@@ -23,11 +23,16 @@ from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, UnknownAssistant
 from callboard.kernel import ActorRef, System, open_system
 from callboard.providers.registry import Registry
+from callboard.telemetry import schema
+from callboard.telemetry.libraries import library_logs
 from callboard.telemetry.logging import Log, open_log
 from callboard.telemetry.observer import observe_bug, observe_domain, observe_kernel, observe_ledger
 from callboard.tools.function import FunctionTool, FunctionTools
 from callboard.tools.source import ToolSource
 from callboard.wiring import Wiring, new_id, wire
+
+LOG_SCHEMA = schema.VERSION
+"""Version of the log's schema; docs/log.md."""
 
 
 class Runtime:
@@ -125,6 +130,10 @@ class Runtime:
     def observe(self, observation: object) -> None:
         """Write what happened to the log."""
         observe_domain(self.log, observation)
+
+    def library_logs(self) -> AbstractContextManager[None]:
+        """Take the libraries' own log lines into ours for a block; for a server, which owns its process."""
+        return library_logs(self.log)
 
     def bug(self, request_id: str, error: BaseException) -> None:
         """Write what should not have happened to the log: its class and place, not its text."""

@@ -211,6 +211,7 @@ def _settings(provider: ProviderConfig) -> ProviderSettings:
                 ),
                 proxy=provider.proxy,
                 http2=provider.http2,
+                allow_private=provider.allow_private,
             )
         case LocalProvider():
             options: Mapping[str, object] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import httpx2
@@ -52,7 +53,8 @@ async def served(
             address.append(url.rstrip("/"))
             started.set()
 
-        tasks.start_soon(serve, build_app(runtime, admission), admission, listen, on_start)
+        app = build_app(runtime, admission)
+        tasks.start_soon(partial(serve, app, admission, listen, started=on_start))
         await started.wait()
         url = address[0]
         async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:

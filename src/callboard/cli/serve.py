@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import sys
+import time
 
 import anyio
 from msgspec.structs import replace
 
 from callboard.cli.options import add_config, read_config
 from callboard.config import Config
-from callboard.runtime import open_runtime
+from callboard.domain.observation import (
+    ConfigurationNotice,
+    ServerDraining,
+    ServerStarted,
+    ServerStopped,
+)
+from callboard.runtime import LOG_SCHEMA, open_runtime
 from callboard.serving.assembly import admission_of, build_app
 from callboard.serving.auth import check_listen_address
 from callboard.serving.listener import ListenLimits
@@ -58,10 +66,25 @@ async def _serve(config: Config) -> None:
         ),
     )
     async with open_runtime(config) as runtime:
+        since_ns = time.monotonic_ns()
         for notice in config.notices:
-            sys.stderr.write(f"callboard: {notice}\n")
+            runtime.observe(ConfigurationNotice(text=notice))
         admission = admission_of(config)
-        await serve(build_app(runtime, admission), admission, listen, lambda url: _greet(config, url))
+
+        def started(url: str) -> None:
+            version = importlib.metadata.version("callboard")
+            runtime.observe(ServerStarted(address=url, version=version, schema=LOG_SCHEMA))
+            _greet(config, url)
+
+        with runtime.library_logs():
+            await serve(
+                build_app(runtime, admission),
+                admission,
+                listen,
+                started=started,
+                draining=lambda: runtime.observe(ServerDraining()),
+            )
+        runtime.observe(ServerStopped(duration_us=(time.monotonic_ns() - since_ns) // 1000))
 
 
 def _greet(config: Config, url: str) -> None:

@@ -126,8 +126,40 @@ class RequestClosed(Struct, frozen=True, kw_only=True):
     error_type: str | None = None
 
 
+class ServerStarted(Struct, frozen=True, kw_only=True):
+    """The server takes requests.
+
+    Attributes:
+        schema: Version of the log's schema.
+    """
+
+    address: str
+    version: str
+    schema: int
+
+
+class ServerDraining(Struct, frozen=True, kw_only=True):
+    """A signal came: nothing new is admitted."""
+
+
+class ServerStopped(Struct, frozen=True, kw_only=True):
+    """The server has ended, after so long."""
+
+    duration_us: int
+
+
+class ConfigurationNotice(Struct, frozen=True, kw_only=True):
+    """Something configured has no effect; ``text`` says what and why."""
+
+    text: str
+
+
 Observation: TypeAlias = (
-    CommandStarted
+    ServerStarted
+    | ServerDraining
+    | ServerStopped
+    | ConfigurationNotice
+    | CommandStarted
     | ProviderAnswered
     | ToolExecuting
     | ToolExecuted

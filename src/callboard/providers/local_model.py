@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ class LocalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
         slots: Generations that run at the same time.
-        threads: Processor threads; None leaves it to llama.cpp.
+        threads: Processor threads; None takes half of the processors. llama.cpp's threads spin while they
+            wait for each other, so that more of them than free processors make it slower by far.
         context: Tokens of window for each slot; None takes the model's own.
     """
 
@@ -102,8 +104,7 @@ def _load(options: LocalOptions) -> Any:  # xllamacpp ships no types
     parameters.n_parallel = options.slots
     parameters.n_ctx = (options.context or WINDOW) * options.slots
     parameters.verbosity = -1
-    if options.threads is not None:
-        parameters.cpuparams.n_threads = options.threads
+    parameters.cpuparams.n_threads = options.threads or max(1, (os.cpu_count() or 1) // 2)
     try:
         return xllamacpp.Server(parameters)
     except (RuntimeError, ValueError) as error:

@@ -78,7 +78,14 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(app: App, admission: Admission, listen: Listen, started: Callable[[str], None]) -> None:
+async def serve(
+    app: App,
+    admission: Admission,
+    listen: Listen,
+    *,
+    started: Callable[[str], None],
+    draining: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until a signal says stop, then drain. Needs asyncio and the main thread.
 
     Args:
@@ -86,11 +93,12 @@ async def serve(app: App, admission: Admission, listen: Listen, started: Callabl
         admission: Its bound on work, which draining closes.
         listen: Where and how.
         started: Told the address when requests are taken.
+        draining: Told when the first signal has come.
     """
     listener = bind(listen.host, listen.port)
     server = _Server(_uvicorn_config(app, listen))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch_signals, server, admission, listen.drain_s)
+        tasks.start_soon(_watch_signals, server, admission, listen.drain_s, draining)
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         started(f"http://{host}:{listener.getsockname()[1]}/")
         try:
@@ -120,10 +128,13 @@ def _uvicorn_config(app: App, listen: Listen) -> uvicorn.Config:
     )
 
 
-async def _watch_signals(server: _Server, admission: Admission, drain_s: float) -> None:
+async def _watch_signals(
+    server: _Server, admission: Admission, drain_s: float, draining: Callable[[], None]
+) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         await anext(signals)
         admission.close()
+        draining()
         server.should_exit = True
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_break_off_later, admission, drain_s)

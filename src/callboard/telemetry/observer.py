@@ -12,8 +12,12 @@ from callboard.domain.observation import (
     AttemptFailed,
     CommandCompleted,
     CommandStarted,
+    ConfigurationNotice,
     ProviderAnswered,
     RequestClosed,
+    ServerDraining,
+    ServerStarted,
+    ServerStopped,
     ToolExecuted,
     ToolExecuting,
 )
@@ -64,6 +68,10 @@ ROWS: dict[type[Struct], Row] = {
     AttemptFailed: _row(
         schema.ATTEMPT_FAILED, "request_id", "provider", "model", "error_type", status="upstream_status"
     ),
+    ServerStarted: _row(schema.SERVER_STARTED, "address", "version", "schema"),
+    ServerDraining: _row(schema.SERVER_DRAINING),
+    ServerStopped: _row(schema.SERVER_STOPPED, duration="duration_us"),
+    ConfigurationNotice: _row(schema.CONFIGURATION_NOTICE, "text"),
     Started: _row(schema.ACTOR_STARTED, "path", "incarnation"),
     Stopped: _row(schema.ACTOR_STOPPED, "path", "incarnation", "cancelled"),
     Crashed: _row(schema.ACTOR_CRASHED, "path", "incarnation", "error"),
