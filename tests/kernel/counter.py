@@ -72,11 +72,13 @@ class Desk:
     Attributes:
         gate: Holds back `Hold` and `Work` until it is set.
         log: What counters did, in order, across incarnations.
+        children: Those made here, by name.
     """
 
     def __init__(self) -> None:
         self.gate = anyio.Event()
         self.log: list[str] = []
+        self.children: dict[str, Child[Counter]] = {}
 
     def child(
         self,
@@ -93,9 +95,11 @@ class Desk:
             pass
 
         SizedCounter.mailbox = mailbox or Counter.mailbox
-        return Child(
+        child: Child[Counter] = Child(
             name=name, start=lambda: SizedCounter(self, name, entering), restart=restart, grace=grace
         )
+        self.children[name] = child
+        return child
 
 
 Message = Add | Bump | Decline | Crash | CrashLater | Forget | Hold | Work | Count | Leave

@@ -12,6 +12,7 @@ import pytest
 from callboard.errors import ActorFailed, ActorStopped
 from callboard.kernel import (
     Actor,
+    ActorRef,
     Child,
     Context,
     LifecycleEvent,
@@ -38,7 +39,7 @@ class Note(Notice["Hand"], frozen=True, kw_only=True):
     text: str
 
 
-class Open(Request["Hand", "ActorRef[Counter]"], frozen=True, kw_only=True):
+class Open(Request["Hand", ActorRef[Counter]], frozen=True, kw_only=True):
     """Spawn a session child."""
 
     child: Child[Counter]

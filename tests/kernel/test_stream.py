@@ -61,23 +61,27 @@ async def test_a_slow_consumer_holds_the_producer_back() -> None:
     desk = Desk()
     child = desk.child()
     with anyio.fail_after(5):
-        async with open_system(Supervisor(name="root", children=(child,))) as system:
-            async with system.ref(child).stream(Count(upto=1_000_000), buffer=3) as stream:
-                await anyio.wait_all_tasks_blocked()
-                assert [await anext(stream) for _ in range(2)] == [0, 1]
+        async with (
+            open_system(Supervisor(name="root", children=(child,))) as system,
+            system.ref(child).stream(Count(upto=1_000_000), buffer=3) as stream,
+        ):
+            await anyio.wait_all_tasks_blocked()
+            assert [await anext(stream) for _ in range(2)] == [0, 1]
 
 
 async def test_a_stream_nobody_came_to_read_is_never_begun() -> None:
     desk = Desk()
     child = desk.child()
     with anyio.fail_after(5):
-        async with open_system(Supervisor(name="root", children=(child,))) as system:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(system.ref(child).ask, Hold())
-                await anyio.wait_all_tasks_blocked()
-                async with system.ref(child).stream(Count(upto=1_000_000)):
-                    pass
-                desk.gate.set()
+        async with (
+            open_system(Supervisor(name="root", children=(child,))) as system,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(system.ref(child).ask, Hold())
+            await anyio.wait_all_tasks_blocked()
+            async with system.ref(child).stream(Count(upto=1_000_000)):
+                pass
+            desk.gate.set()
 
     assert "producer cancelled" not in desk.log
 
@@ -85,14 +89,16 @@ async def test_a_stream_nobody_came_to_read_is_never_begun() -> None:
 async def test_a_crash_ends_the_streams_of_the_incarnation_with_its_cause() -> None:
     child = Desk().child()
     with anyio.fail_after(5):
-        async with open_system(Supervisor(name="root", children=(child,))) as system:
-            async with system.ref(child).stream(Count(upto=1_000_000)) as stream:
-                await anext(stream)
-                with pytest.raises(ActorFailed):
-                    await system.ref(child).ask(Crash())
-                with pytest.raises(ActorFailed) as failed:
-                    async for _ in stream:
-                        pass
+        async with (
+            open_system(Supervisor(name="root", children=(child,))) as system,
+            system.ref(child).stream(Count(upto=1_000_000)) as stream,
+        ):
+            await anext(stream)
+            with pytest.raises(ActorFailed):
+                await system.ref(child).ask(Crash())
+            with pytest.raises(ActorFailed) as failed:
+                async for _ in stream:
+                    pass
 
     assert isinstance(failed.value.__cause__, ZeroDivisionError)
 
@@ -106,13 +112,15 @@ async def test_a_stream_waits_for_a_place_in_a_full_mailbox() -> None:
         collected.append(await collect(ref, Count(upto=2)))
 
     with anyio.fail_after(5):
-        async with open_system(Supervisor(name="root", children=(child,))) as system:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(system.ref(child).ask, Hold())
-                for _ in range(3):
-                    await anyio.wait_all_tasks_blocked()
-                    tasks.start_soon(read, system.ref(child))
+        async with (
+            open_system(Supervisor(name="root", children=(child,))) as system,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(system.ref(child).ask, Hold())
+            for _ in range(3):
                 await anyio.wait_all_tasks_blocked()
-                desk.gate.set()
+                tasks.start_soon(read, system.ref(child))
+            await anyio.wait_all_tasks_blocked()
+            desk.gate.set()
 
     assert collected == [[0, 1]] * 3

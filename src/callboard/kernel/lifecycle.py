@@ -65,7 +65,7 @@ class Restarted(LifecycleEvent, frozen=True, kw_only=True):
 
 
 class Escalated(LifecycleEvent, frozen=True, kw_only=True):
-    """The supervisor at ``path`` gave up on its child ``child``; ``error`` says why, and it fails with that."""
+    """The supervisor at ``path`` gave up on ``child``; ``error`` says why, and it fails with that."""
 
     incarnation: int = 1
     child: str
