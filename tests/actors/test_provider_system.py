@@ -1,0 +1,93 @@
+"""The ProviderSystem's decisions and numbers, through the real tree."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from callboard.actors.provider_system import Close, Demand, GetHealth, ListModels, Open
+from callboard.domain.usage import Usage
+from callboard.errors import RateLimited, UnknownModel, UpstreamOverloaded
+from callboard.providers.script import Fail, Reply, Script, Text
+from tests.fakes.company import Stage, company, replies
+
+pytestmark = pytest.mark.anyio
+
+DEMAND = Demand(model="demo-model", key="k", prompt_tokens=10, max_output_tokens=10)
+
+
+def spent(input_tokens: int, output_tokens: int, text: str) -> Reply:
+    return Reply(
+        steps=(Text(text=text),), usage=Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    )
+
+
+async def test_every_attempt_is_counted_with_its_tokens() -> None:
+    script = Script(
+        replies=(
+            spent(10, 20, "one"),
+            Reply(steps=(Fail(error="upstream_quota", status=429),)),
+            spent(15, 25, "two"),
+        )
+    )
+    with anyio.fail_after(5):
+        async with company(Stage(demo=script)) as runtime:
+            await runtime.ask("default", "hi")
+            first = (await runtime.providers.ask(GetHealth()))["demo"]
+            with pytest.raises(Exception, match="the script says so"):
+                await runtime.ask("default", "hi")
+            await runtime.ask("default", "hi")
+            last = (await runtime.providers.ask(GetHealth()))["demo"]
+    assert (first.requests, first.failures) == (1, 0)
+    assert (first.usage.input_tokens, first.usage.output_tokens, first.usage.total_tokens) == (10, 20, 30)
+    assert (last.requests, last.failures) == (3, 1)
+    assert (last.usage.input_tokens, last.usage.output_tokens, last.usage.total_tokens) == (25, 45, 70)
+    assert last.busy_us > 0
+
+
+async def test_a_grant_names_the_upstreams_model_and_is_closed_by_name() -> None:
+    with anyio.fail_after(5):
+        async with company(Stage(demo=Script())) as runtime:
+            grant = await runtime.providers.ask(Open(attempt_id="r.1", demand=DEMAND))
+            assert grant is not None
+            assert (grant.spec.provider, grant.spec.upstream_name) == ("demo", "demo-model")
+            await runtime.providers.tell(Close(attempt_id="r.1", usage=Usage(input_tokens=3), reported=True))
+            await runtime.providers.tell(Close(attempt_id="r.1", usage=Usage(input_tokens=9)))
+            await runtime.providers.ask(ListModels())
+            accounts = await runtime.accounts()
+    assert [(line.attempt_id, line.input_tokens) for line in accounts.recent] == [("r.1", 3)]
+
+
+async def test_an_unknown_model_is_refused() -> None:
+    with anyio.fail_after(5):
+        async with company(Stage(demo=Script())) as runtime:
+            with pytest.raises(UnknownModel):
+                await runtime.providers.ask(
+                    Open(attempt_id="r.1", demand=Demand(model="x", key="k", prompt_tokens=1))
+                )
+
+
+async def test_a_provider_that_keeps_failing_rests_and_says_when_to_come_back() -> None:
+    failing = Script(replies=replies([Fail(error="upstream_unreachable")]).replies, then="repeat")
+    with anyio.fail_after(10):
+        async with company(Stage(demo=failing)) as runtime:
+            for number in range(5):
+                grant = await runtime.providers.ask(Open(attempt_id=f"r.{number}", demand=DEMAND))
+                assert grant is not None
+                error = UpstreamOverloaded("down")
+                await runtime.providers.tell(Close(attempt_id=f"r.{number}", error=error))
+            with pytest.raises(UpstreamOverloaded, match="every provider of model 'demo-model' is failing"):
+                await runtime.providers.ask(Open(attempt_id="r.6", demand=DEMAND))
+            health = (await runtime.providers.ask(GetHealth()))["demo"]
+    assert health.breaker == "open"
+
+
+async def test_a_key_beyond_its_limit_is_refused_with_the_time_to_wait() -> None:
+    config = {"limits": {"requests_per_minute": 1}}
+    with anyio.fail_after(5):
+        async with company(Stage(demo=Script()), config=config) as runtime:
+            await runtime.ask("default", "hi")
+            with pytest.raises(RateLimited) as refused:
+                await runtime.ask("default", "hi")
+    assert refused.value.retry_after_s is not None
+    assert 50 < refused.value.retry_after_s <= 60
