@@ -58,7 +58,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
         tree: For `callboard.kernel.open_system`.
         assistants: By name, `CHAT` not among them.
         routes: Which models there are.
-        handlers: By configured provider name.
+        relaying: Names of the providers that can pass OpenAI chat requests on as they are.
     """
 
     tree: Supervisor
@@ -68,7 +68,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     chat: Child[Assistant]
     assistants: Mapping[str, Child[Assistant]]
     routes: RouteTable
-    handlers: Mapping[str, ProviderHandler]
+    relaying: frozenset[str]
 
     def relays(self, model: str) -> bool:
         """Whether every provider that may serve ``model`` can pass requests of OpenAI's chat dialect on.
@@ -76,10 +76,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             UnknownModel: None may.
         """
-        return all(
-            isinstance(handler, RelayHandler) and handler.dialect == "openai_chat"
-            for handler in (self.handlers[spec.provider] for spec in self.routes.candidates(model))
-        )
+        return all(spec.provider in self.relaying for spec in self.routes.candidates(model))
 
 
 def wire(
@@ -137,13 +134,17 @@ def wire(
         chat=chat,
         assistants=assistants,
         routes=routes,
-        handlers=handlers,
+        relaying=frozenset(name for name, handler in handlers.items() if _relays(handler)),
     )
 
 
 def new_id(prefix: str) -> str:
     """An identifier with 128 random bits."""
     return prefix + os.urandom(16).hex()
+
+
+def _relays(handler: ProviderHandler) -> bool:
+    return isinstance(handler, RelayHandler) and handler.dialect == "openai_chat"
 
 
 def _assistants(config: Config) -> list[AssistantSpec]:

@@ -27,7 +27,7 @@ from callboard.errors import StreamIncomplete, UpstreamError, UpstreamInvalid
 from callboard.kernel import Actor, ActorRef, Child, Context, MailboxSpec, Notice, Request
 from callboard.limits.ledger import Outcome as AttemptOutcome
 from callboard.providers.breaker import Outcome, outcome_of
-from callboard.providers.handler import ProviderHandler
+from callboard.providers.handler import ProviderHandler, RelayHandler
 from callboard.providers.retry import FailedAttempt, RetryBudget, RetryPolicy, retry_delay_s
 from callboard.providers.routing import Choice, Health, RouteTable
 
@@ -40,11 +40,13 @@ class Grant(Struct, frozen=True, kw_only=True):
 
     Attributes:
         spec: The model that serves it; its ``upstream_name`` is what the handler asks for.
+        relay: The same handler where it can pass requests on as they are.
     """
 
     attempt_id: str
     spec: ModelSpec
     handler: ProviderHandler
+    relay: RelayHandler | None = None
 
 
 class Demand(Struct, frozen=True, kw_only=True):
@@ -187,6 +189,11 @@ class ProviderSystem(Actor[_Message]):
         self._health = upstreams.health()
         self._budget = RetryBudget()
         self._open: dict[str, _Attempt] = {}
+        # Looked up once: asking a protocol's type costs as much as the rest of a grant.
+        self._relays = {
+            name: handler if isinstance(handler, RelayHandler) else None
+            for name, handler in upstreams.handlers.items()
+        }
         self._tallies = {name: _Tally() for name in upstreams.handlers}
 
     @asynccontextmanager
@@ -281,8 +288,13 @@ class ProviderSystem(Actor[_Message]):
 
     def _register(self, message: Open, choice: Choice) -> Grant:
         self._open[message.attempt_id] = _Attempt(choice, self._upstreams.clock())
-        handler = self._upstreams.handlers[choice.spec.provider]
-        return Grant(attempt_id=message.attempt_id, spec=choice.spec, handler=handler)
+        provider = choice.spec.provider
+        return Grant(
+            attempt_id=message.attempt_id,
+            spec=choice.spec,
+            handler=self._upstreams.handlers[provider],
+            relay=self._relays[provider],
+        )
 
     def _drop(self, choice: Choice) -> None:
         self._health.record(choice, Outcome.SILENT, now_s=self._upstreams.clock())

@@ -28,11 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer one question, streamed to the terminal."""
-    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    text = sys.stdin.read() if arguments.text == "-" else _as_text(arguments.text)
     if not text.strip():
         raise ConfigurationError("there is nothing to ask: TEXT is empty")
     anyio.run(_ask, quiet(read_config(arguments)), arguments, text)
     return 0
+
+
+def _as_text(word: str) -> str:
+    """``word`` with what was not text in the locale's encoding replaced: Python leaves surrogates there."""
+    return word.encode(errors="surrogateescape").decode(errors="replace")
 
 
 async def _ask(config: Config, arguments: argparse.Namespace, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    _accept_every_character()
     words = list(sys.argv[1:] if argv is None else argv)
     name = _command(words[:1])
     command = importlib.import_module(f"callboard.cli.{name}")
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_arguments(parser)
     try:
         status: int = command.run(parser.parse_args(words[1:]))
+        sys.stdout.flush()
     except ConfigurationError as error:
         return _say(error, USAGE)
     except CallboardError as error:
@@ -52,6 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _accept_every_character() -> None:
+    """Let no character that the terminal's encoding lacks, and no stray byte on input, end the program."""
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 def _command(words: Sequence[str]) -> str:

@@ -27,10 +27,14 @@ def add_assistant(parser: argparse.ArgumentParser) -> None:
 
 
 def quiet(config: Config) -> Config:
-    """``config`` for a command that owns the terminal: only what goes wrong is logged there."""
-    if config.log.file is not None or config.log.level in {"warn", "error"}:
+    """``config`` for a command that owns the terminal: only bugs are logged there.
+
+    What goes wrong otherwise the command says itself, in one line. A log that goes to a file, and a level
+    that was chosen to hear less, stay as they are.
+    """
+    if config.log.file is not None or config.log.level == "warn":
         return config
-    return replace(config, log=replace(config.log, level="warn"))
+    return replace(config, log=replace(config.log, level="error"))
 
 
 def read_config(arguments: argparse.Namespace) -> Config:

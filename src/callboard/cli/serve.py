@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import sys
 import time
@@ -12,6 +11,7 @@ import anyio
 from msgspec.structs import replace
 
 from callboard.cli.options import add_config, read_config
+from callboard.cli.version import installed_version
 from callboard.config import Config
 from callboard.domain.observation import (
     ConfigurationNotice,
@@ -72,8 +72,7 @@ async def _serve(config: Config) -> None:
         admission = admission_of(config)
 
         def started(url: str) -> None:
-            version = importlib.metadata.version("callboard")
-            runtime.observe(ServerStarted(address=url, version=version, schema=LOG_SCHEMA))
+            runtime.observe(ServerStarted(address=url, version=installed_version(), schema=LOG_SCHEMA))
             _greet(config, url)
 
         with runtime.library_logs():

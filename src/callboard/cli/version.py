@@ -12,8 +12,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     del parser
 
 
+def installed_version() -> str:
+    """Callboard's version; ``unknown`` where it runs from a source tree that was not installed."""
+    try:
+        return importlib.metadata.version("callboard")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print the version."""
     del arguments
-    print(f"callboard {importlib.metadata.version('callboard')} (Python {platform.python_version()})")
+    print(f"callboard {installed_version()} (Python {platform.python_version()})")
     return 0

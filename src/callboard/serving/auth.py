@@ -52,7 +52,9 @@ class Doorkeeper:
         """
         host = exchange.header(b"host")
         if host is None or not (self._any_host or _name(host) in self._hosts):
-            raise Misdirected("This server does not answer for that host.")
+            raise Misdirected(
+                "This server does not answer for that host; [server] allowed_hosts names those it does."
+            )
         if exchange.method not in SAFE_METHODS:
             self._check_origin(exchange, host)
         return LOCAL

@@ -11,7 +11,6 @@ from callboard.actors.upstream import UpstreamCall
 from callboard.domain.estimate import tokens_of_bytes
 from callboard.domain.usage import Usage
 from callboard.errors import Failure, StreamIncomplete
-from callboard.providers.handler import RelayHandler
 from callboard.serving.events import EventStream
 from callboard.serving.presence import until_gone
 from callboard.serving.visit import Visit
@@ -56,13 +55,13 @@ class _Relayed:
 
     async def begin(self, grant: Grant) -> HttpResponse:
         """Send it under ``grant``."""
-        if not isinstance(grant.handler, RelayHandler):
+        if grant.relay is None:
             raise Failure(f"provider {grant.spec.provider!r} cannot relay, and was routed to")
         body = rewrite(
             self._body, self.asked, model=grant.spec.upstream_name, include_usage=self.asked.stream
         )
         self.call.consumed(Usage(input_tokens=tokens_of_bytes(len(body))), reported=False)
-        return await grant.handler.relay(body, stream=self.asked.stream)
+        return await grant.relay.relay(body, stream=self.asked.stream)
 
 
 async def _whole(visit: Visit, relayed: _Relayed) -> None:
@@ -73,8 +72,9 @@ async def _whole(visit: Visit, relayed: _Relayed) -> None:
         finally:
             visit.meter.enter("own")
         usage = decode_usage(body)
-        if usage is not None:
-            call.consumed(usage, reported=True)
+        # Should the upstream not say: the document is more than the answer in it, never less.
+        estimated = Usage(input_tokens=call.estimated_prompt_tokens, output_tokens=tokens_of_bytes(len(body)))
+        call.consumed(usage or estimated, reported=usage is not None)
     await visit.exchange.respond(answer.status, body)
 
 
