@@ -19,6 +19,7 @@ from callboard.kernel import (
     Notice,
     Request,
     Restart,
+    Stopped,
     Supervisor,
     open_system,
 )
@@ -190,8 +191,8 @@ async def test_a_session_child_lives_in_its_parent_and_ends_before_it() -> None:
             assert await session.ask(Add()) == 1
             assert "root/hand/session" in str(system.snapshot())
 
-    stopped = [event.path for event in events if type(event).__name__ == "Stopped"]
-    assert stopped == ["root/hand/session", "root/hand"]
+    stopped = [(event.path, event.cancelled) for event in events if isinstance(event, Stopped)]
+    assert stopped == [("root/hand/session", False), ("root/hand", False)]
 
 
 async def test_a_session_that_steps_down_is_forgotten_and_refuses() -> None:

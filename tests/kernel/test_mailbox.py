@@ -8,7 +8,7 @@ import pytest
 from callboard.kernel import MailboxSpec
 from callboard.kernel.envelope import Envelope
 from callboard.kernel.mailbox import Mailbox
-from callboard.kernel.signal import signal_factory
+from callboard.kernel.signal import choose_signals
 from callboard.kernel.trace import UNTRACED
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ def envelope(message: object) -> Envelope:
 
 
 def mailbox(capacity: int) -> Mailbox:
-    return Mailbox(MailboxSpec(capacity=capacity), signal_factory())
+    return Mailbox(MailboxSpec(capacity=capacity), choose_signals())
 
 
 def taken(box: Mailbox) -> list[object]:

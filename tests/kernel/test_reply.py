@@ -4,13 +4,13 @@ import anyio
 import pytest
 
 from callboard.kernel.reply import Reply, StreamReply
-from callboard.kernel.signal import signal_factory
+from callboard.kernel.signal import choose_signals
 
 pytestmark = pytest.mark.anyio
 
 
 def new_reply() -> Reply[int]:
-    return Reply(signal_factory()())
+    return Reply(choose_signals())
 
 
 async def test_the_first_answer_counts() -> None:
@@ -80,7 +80,7 @@ async def test_an_error_that_comes_with_the_cancellation_gives_way_to_it() -> No
 @pytest.mark.parametrize("end", ["succeed", "fail", "abandon"])
 async def test_every_end_of_a_stream_closes_the_producers_side(end: str) -> None:
     producer, consumer = anyio.create_memory_object_stream[int](1)
-    reply: StreamReply[int] = StreamReply(signal_factory()(), producer)
+    reply: StreamReply[int] = StreamReply(choose_signals(), producer)
     match end:
         case "succeed":
             reply.succeed(None)

@@ -1,66 +1,71 @@
 """callboard.kernel.signal: both sides agree whether a wake-up was seen."""
 
 import asyncio
+from typing import Any
 
 import anyio
 import pytest
 
-from callboard.kernel.signal import EventSignal, FutureSignal, Signal, signal_factory
+from callboard.kernel.signal import EventSignals, FutureSignals, Signal, Signals, choose_signals
 
 pytestmark = pytest.mark.anyio
 
 
-async def wait(signal: Signal) -> str:
+async def wait(signals: Signals[Any], signal: Signal) -> str:
     try:
         await signal
     except BaseException as cancellation:
-        if signal.outlives(cancellation):
+        if signals.outlives(signal, cancellation):
             return "outlived"
         raise
     return "woken"
 
 
 async def test_the_waiter_wakes_once_it_is_set() -> None:
-    signal, woken = signal_factory()(), []
+    signals, woken = choose_signals(), []
+    signal = signals.new()
 
     async def waiter() -> None:
-        woken.append(await wait(signal))
+        woken.append(await wait(signals, signal))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(waiter)
             await anyio.wait_all_tasks_blocked()
-            assert signal.set() is True
+            assert signals.set(signal) is True
 
     assert woken == ["woken"]
 
 
 async def test_setting_it_before_the_wait_is_not_lost() -> None:
-    signal = signal_factory()()
-    signal.set()
+    signals = choose_signals()
+    signal = signals.new()
+    signals.set(signal)
 
     with anyio.fail_after(5):
-        assert await wait(signal) == "woken"
+        assert await wait(signals, signal) == "woken"
 
 
 async def test_setting_it_after_the_waiter_was_cancelled_says_so() -> None:
-    signal = signal_factory()()
+    signals = choose_signals()
+    signal = signals.new()
     with anyio.fail_after(5):
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await wait(signal)
+            await wait(signals, signal)
 
-    assert signal.set() is False
+    assert signals.set(signal) is False
 
 
 @pytest.mark.parametrize("set_first", [True, False])
 async def test_setting_and_cancelling_at_once_never_disagree(set_first: bool) -> None:
-    signal = signal_factory()()
+    signals = choose_signals()
+    signal = signals.new()
     seen: list[str] = []
 
     async def waiter(scope: anyio.CancelScope) -> None:
         with scope:
-            seen.append(await wait(signal))
+            seen.append(await wait(signals, signal))
             await anyio.lowlevel.checkpoint()
             seen.append("went on")
 
@@ -70,11 +75,11 @@ async def test_setting_and_cancelling_at_once_never_disagree(set_first: bool) ->
             tasks.start_soon(waiter, scope)
             await anyio.wait_all_tasks_blocked()
             if set_first:
-                promised = signal.set()
+                promised = signals.set(signal)
                 scope.cancel()
             else:
                 scope.cancel()
-                promised = signal.set()
+                promised = signals.set(signal)
 
     assert bool(seen) is promised
     assert "went on" not in seen, "the cancellation was lost"
@@ -83,16 +88,17 @@ async def test_setting_and_cancelling_at_once_never_disagree(set_first: bool) ->
 async def test_a_cancellation_from_outside_anyio_is_delivered_again() -> None:
     if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
         pytest.skip("asyncio's own cancellation")
-    signal, seen = FutureSignal(), []
+    signals, seen = FutureSignals(), []
+    signal = signals.new()
 
     async def waiter() -> None:
-        seen.append(await wait(signal))
+        seen.append(await wait(signals, signal))
         await asyncio.sleep(0)
         seen.append("went on")
 
     task = asyncio.get_running_loop().create_task(waiter())
     await asyncio.sleep(0)
-    signal.set()
+    signals.set(signal)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -101,7 +107,7 @@ async def test_a_cancellation_from_outside_anyio_is_delivered_again() -> None:
     assert task.cancelling() == 1
 
 
-async def test_the_factory_knows_the_event_loop() -> None:
+async def test_the_choice_follows_the_event_loop() -> None:
     on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
 
-    assert isinstance(signal_factory()(), FutureSignal if on_asyncio else EventSignal)
+    assert isinstance(choose_signals(), FutureSignals if on_asyncio else EventSignals)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from callboard.errors import ActorFailed, Draining
+from callboard.errors import ActorFailed, ActorStopped, Draining
 from callboard.kernel import (
     Backoff,
     Intensity,
@@ -201,6 +201,21 @@ async def test_a_temporary_child_that_fails_in_a_group_does_not_hold_up_the_othe
             desk.log.clear()
             await crash(system, desk, "a", back="ac")
             assert desk.log == ["a down", "c down", "b down", "a up", "c up"]
+            with pytest.raises(ActorStopped):
+                await system.ref(desk.children["b"]).ask(Add())
+
+
+async def test_siblings_that_crash_together_are_restarted_once() -> None:
+    desk = Desk()
+    tree = Supervisor(name="root", children=tuple(map(desk.child, "ab")), strategy=Strategy.ONE_FOR_ALL)
+    events: list[LifecycleEvent] = []
+    with anyio.fail_after(5):
+        async with open_system(tree, observe=events.append) as system:
+            await system.ref(desk.children["a"]).tell(CrashLater())
+            await crash(system, desk, "b")
+
+    assert [type(event).__name__ for event in events].count("Crashed") == 2
+    assert [type(event).__name__ for event in events].count("Restarted") == 1
 
 
 async def test_a_child_in_its_back_off_does_not_keep_others_from_restarting() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
 from callboard.kernel.admission import Admission
 from callboard.kernel.lifecycle import Observer
-from callboard.kernel.signal import Signal
+from callboard.kernel.signal import Signals
 
 
 class Environment(Struct, frozen=True, kw_only=True, eq=False):
@@ -19,7 +20,7 @@ class Environment(Struct, frozen=True, kw_only=True, eq=False):
         clock: Monotonic seconds; decides restart intensity and stamps events.
         chance: Random numbers in [0, 1), for the jitter of back-off.
         admission: The system's door.
-        new_signal: Makes the event loop's fastest one-shot signal.
+        signals: The event loop's fastest one-shot wake-ups.
         deadline: The running task's effective deadline in the event loop's time; infinite where it has none.
     """
 
@@ -27,5 +28,5 @@ class Environment(Struct, frozen=True, kw_only=True, eq=False):
     clock: Callable[[], float]
     chance: Callable[[], float]
     admission: Admission
-    new_signal: Callable[[], Signal]
+    signals: Signals[Any]
     deadline: Callable[[], float]

@@ -8,13 +8,13 @@ takes it, so none is lost when an incarnation is cut short, and the next one fin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct
 
 from callboard.kernel.envelope import Envelope
-from callboard.kernel.signal import Signal
+from callboard.kernel.signal import Signal, Signals
 
 
 class Overflow(Enum):
@@ -52,13 +52,13 @@ class Mailbox:
         peak: The longest the queue has been.
     """
 
-    __slots__ = ("_new_signal", "_queue", "_reader", "_room", "_senders", "closed", "peak", "spec")
+    __slots__ = ("_queue", "_reader", "_room", "_senders", "_signals", "closed", "peak", "spec")
 
-    def __init__(self, spec: MailboxSpec, new_signal: Callable[[], Signal]) -> None:
+    def __init__(self, spec: MailboxSpec, signals: Signals[Any]) -> None:
         self.closed = False
         self.resize(spec)
         self.peak = 0
-        self._new_signal = new_signal
+        self._signals = signals
         self._queue: deque[Envelope] = deque()
         self._senders: dict[Signal, Envelope] = {}  # in the order in which they came
         self._reader: Signal | None = None
@@ -88,7 +88,7 @@ class Mailbox:
         reader = self._reader
         if reader is not None:
             self._reader = None
-            reader.set()
+            self._signals.set(reader)
         return True
 
     async def put(self, envelope: Envelope) -> bool:
@@ -103,12 +103,12 @@ class Mailbox:
             return False
         if self.offer(envelope):
             return True
-        signal = self._new_signal()
+        signal = self._signals.new()
         self._senders[signal] = envelope
         try:
             await signal
         except BaseException as cancellation:
-            if not signal.outlives(cancellation):
+            if not self._signals.outlives(signal, cancellation):
                 self._senders.pop(signal, None)
                 raise
         # Whoever woke us took us out of the line; `close` leaves us in it.
@@ -122,13 +122,14 @@ class Mailbox:
         while self._senders and len(self._queue) < self._room:
             signal = next(iter(self._senders))
             waiting = self._senders.pop(signal)
-            if signal.set():
+            if self._signals.set(signal):
                 self._queue.append(waiting)
         return envelope
 
     def park(self) -> Signal:
         """Return what the reader must await now: until something is offered, or `wake` is called."""
-        self._reader = signal = self._new_signal()
+        signal: Signal = self._signals.new()
+        self._reader = signal
         return signal
 
     def wake(self) -> None:
@@ -136,7 +137,7 @@ class Mailbox:
         reader = self._reader
         if reader is not None:
             self._reader = None
-            reader.set()
+            self._signals.set(reader)
 
     def close(self) -> tuple[Envelope, ...]:
         """Take nothing more, for good; wake the senders that wait for room.
@@ -147,7 +148,7 @@ class Mailbox:
         self.closed = True
         self._room = 0
         for signal in tuple(self._senders):
-            signal.set()
+            self._signals.set(signal)
         left = tuple(self._queue)
         self._queue.clear()
         return left

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from anyio.streams.memory import MemoryObjectSendStream
 
-from callboard.kernel.signal import Signal
+from callboard.kernel.signal import Signal, Signals
 
 R = TypeVar("R")
 
@@ -20,15 +20,17 @@ class Reply(Generic[R]):
     Attributes:
         open: Whether an answer is still wanted: there is none yet, and the asker waits.
         gone: Whether the asker left before there was an answer.
+        signal: Set once the reply is filled; what the asker awaits.
         cancel_work: Cancels the spawned work that is charged with the answer; None where there is none.
     """
 
-    __slots__ = ("_error", "_signal", "_value", "cancel_work", "gone", "open")
+    __slots__ = ("_error", "_signals", "_value", "cancel_work", "gone", "open", "signal")
 
-    def __init__(self, signal: Signal) -> None:
+    def __init__(self, signals: Signals[Any]) -> None:
         self.open = True
         self.gone = False
-        self._signal = signal
+        self.signal: Signal = signals.new()
+        self._signals = signals
         self._value: R
         self._error: Exception | None = None
         self.cancel_work: Callable[[], None] | None = None
@@ -38,7 +40,7 @@ class Reply(Generic[R]):
         if not self.open:
             return False
         self.open = False
-        if self._signal.set():
+        if self._signals.set(self.signal):
             self._value = value
             return True
         self.gone = True
@@ -50,7 +52,7 @@ class Reply(Generic[R]):
             return False
         self.open = False
         self._error = error
-        self.gone = not self._signal.set()
+        self.gone = not self._signals.set(self.signal)
         if self.cancel_work is not None:
             self.cancel_work()
         return not self.gone
@@ -63,6 +65,23 @@ class Reply(Generic[R]):
             if self.cancel_work is not None:
                 self.cancel_work()
 
+    def outlives(self, cancellation: BaseException) -> bool:
+        """Settle what follows when waiting was cut short; abandons the reply unless its value was in time.
+
+        A value that came in the same instant may stand for something reserved: it must not be lost. An error
+        gives way: above all the news that time is up, to an asker who just found out itself.
+        """
+        if self._error is None and self._signals.outlives(self.signal, cancellation):
+            return True
+        self.abandon()
+        return False
+
+    def result(self) -> R:
+        """Return the value the actor answered with, or raise the error; once the signal is set."""
+        if self._error is not None:
+            raise self._error
+        return self._value
+
     async def wait(self) -> R:
         """Suspend until answered.
 
@@ -73,16 +92,11 @@ class Reply(Generic[R]):
             Exception: Whatever the actor answered with instead.
         """
         try:
-            await self._signal
+            await self.signal
         except BaseException as cancellation:
-            # A value that came in the same instant may stand for something reserved: it must not be lost. An
-            # error gives way: above all the news that time is up, to an asker who just found out itself.
-            if self._error is not None or not self._signal.outlives(cancellation):
-                self.abandon()
+            if not self.outlives(cancellation):
                 raise
-        if self._error is not None:
-            raise self._error
-        return self._value
+        return self.result()
 
 
 class StreamReply(Reply[None], Generic[R]):
@@ -94,8 +108,8 @@ class StreamReply(Reply[None], Generic[R]):
 
     __slots__ = ("events",)
 
-    def __init__(self, signal: Signal, events: MemoryObjectSendStream[R]) -> None:
-        super().__init__(signal)
+    def __init__(self, signals: Signals[Any], events: MemoryObjectSendStream[R]) -> None:
+        super().__init__(signals)
         self.events = events
 
     def succeed(self, value: None) -> bool:

@@ -1,30 +1,40 @@
 """A one-shot wake-up from one task to one other, which is never half delivered.
 
-Every ask waits on one and every idle actor on another, so this is the kernel's hottest object. An asyncio
-future costs a quarter of an event there; trio's own event is the cheapest thing it has.
+Every ask waits on one and every idle actor on another, so this is the kernel's hottest object: on asyncio a
+plain future, which costs a quarter of an event, and on trio its own event. A future that is subclassed or
+wrapped is slower to await than the interpreter's own, so a signal is an opaque handle and what can be done to
+it lives beside it.
 
-The promise beyond an event's: both sides agree. If ``set`` returned True then the waiter goes on,
-even where a cancellation arrives in the same instant; if the waiter has already been cancelled then ``set``
-returns False. An answer, and whatever was reserved for it, therefore never falls between two tasks.
+The promise beyond an event's: both sides agree. If ``set`` returned True then the waiter goes on, even where
+a cancellation arrives in the same instant; if the waiter has already been cancelled then ``set`` returns
+False. An answer, and whatever was reserved for it, therefore never falls between two tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import anyio
 
+Signal: TypeAlias = Awaitable[None]
+S = TypeVar("S", bound=Signal)
 
-class Signal(Awaitable[None], Protocol):
-    """Set once by one task, awaited once by another."""
 
-    def set(self) -> bool:
+class Signals(Protocol[S]):
+    """What an event loop's signals are and can.
+
+    Attributes:
+        new: Makes one. It is set once by one task and awaited once by another.
+    """
+
+    new: Callable[[], S]
+
+    def set(self, signal: S) -> bool:
         """Wake the waiter. Returns whether it will learn of it: False once the waiter was cancelled."""
 
-    def outlives(self, cancellation: BaseException) -> bool:
+    def outlives(self, signal: S, cancellation: BaseException) -> bool:
         """Settle the tie when awaiting was cut short; the waiter calls this before anything else.
 
         Returns:
@@ -34,22 +44,25 @@ class Signal(Awaitable[None], Protocol):
         """
 
 
-class FutureSignal(asyncio.Future[None]):
-    """A signal on asyncio, uvloop included: the future itself, to save an object and a call."""
+class FutureSignals:
+    """Signals on asyncio, uvloop included."""
 
-    __slots__ = ()
+    __slots__ = ("new",)
 
-    def set(self) -> bool:
-        """See `Signal.set`."""
-        if self.done():
-            return not self.cancelled()
-        self.set_result(None)
+    def __init__(self) -> None:
+        self.new: Callable[[], asyncio.Future[None]] = asyncio.get_running_loop().create_future
+
+    def set(self, signal: asyncio.Future[None]) -> bool:
+        """See `Signals.set`."""
+        if signal.done():
+            return not signal.cancelled()
+        signal.set_result(None)
         return True
 
-    def outlives(self, cancellation: BaseException) -> bool:
-        """See `Signal.outlives`."""
+    def outlives(self, signal: asyncio.Future[None], cancellation: BaseException) -> bool:
+        """See `Signals.outlives`."""
         task = asyncio.current_task()
-        if self.cancel() or self.cancelled() or task is None:
+        if signal.cancel() or signal.cancelled() or task is None:
             return False
         # Set first, cancelled before the waiter woke: only a cancellation from outside anyio does that, and
         # asyncio delivers it once. Ask for it again, with its own message and without counting it twice.
@@ -59,38 +72,47 @@ class FutureSignal(asyncio.Future[None]):
 
 
 class EventSignal:
-    """A signal on trio, or on any other library that anyio speaks."""
+    """An event that knows whether its waiter was cancelled."""
 
-    __slots__ = ("_event", "_gone")
+    __slots__ = ("event", "gone")
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
-        self._gone = False
+        self.event = anyio.Event()
+        self.gone = False
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._event.wait().__await__()
+        return self.event.wait().__await__()
 
-    def set(self) -> bool:
-        """See `Signal.set`."""
-        if self._gone:
+
+class EventSignals:
+    """Signals on trio, or on any other library that anyio speaks."""
+
+    __slots__ = ("new",)
+
+    def __init__(self) -> None:
+        self.new: Callable[[], EventSignal] = EventSignal
+
+    def set(self, signal: EventSignal) -> bool:
+        """See `Signals.set`."""
+        if signal.gone:
             return False
-        self._event.set()
+        signal.event.set()
         return True
 
-    def outlives(self, cancellation: BaseException) -> bool:
-        """See `Signal.outlives`."""
+    def outlives(self, signal: EventSignal, cancellation: BaseException) -> bool:
+        """See `Signals.outlives`."""
         # Cancelled first, set before the waiter woke. The scope stays cancelled: its next checkpoint raises.
-        if isinstance(cancellation, anyio.get_cancelled_exc_class()) and self._event.is_set():
+        if isinstance(cancellation, anyio.get_cancelled_exc_class()) and signal.event.is_set():
             return True
-        self._gone = True
+        signal.gone = True
         return False
 
 
-def signal_factory() -> Callable[[], Signal]:
-    """Choose the signal for the running event loop, once."""
+def choose_signals() -> Signals[Any]:
+    """Choose the signals of the running event loop, once."""
     try:
         # Under trio as a guest of asyncio there is a running loop, but no current task.
         on_asyncio = asyncio.current_task() is not None
     except RuntimeError:
         on_asyncio = False
-    return partial(FutureSignal, loop=asyncio.get_running_loop()) if on_asyncio else EventSignal
+    return FutureSignals() if on_asyncio else EventSignals()

@@ -30,7 +30,7 @@ class Slot:
         self.path = path
         self.environment = environment
         self._admission = environment.admission
-        self.mailbox = Mailbox(MailboxSpec(), environment.new_signal)
+        self.mailbox = Mailbox(MailboxSpec(), environment.signals)
         self.handled = 0
         self.skipped = 0
         self.rejected = 0

@@ -38,7 +38,7 @@ class EventStream(Generic[E]):
 
     async def __aenter__(self) -> Self:
         producer, self._events = anyio.create_memory_object_stream[E](self._buffer)
-        self._reply = reply = StreamReply(self._slot.environment.new_signal(), producer)
+        self._reply = reply = StreamReply(self._slot.environment.signals, producer)
         deadline = self._slot.environment.deadline()
         envelope = Envelope(self._message, reply, current_trace(), deadline)
         try:

@@ -107,7 +107,6 @@ class SupervisorNode:
         self._environment = environment
         self._find = find
         self._ends_with_children = ends_with_children
-        self._refs: list[tuple[Child[Any], ActorRef[Any]]] = []
         self._entries = tuple(Entry(self._make(child)) for child in spec.children)
         self._incarnation = 0
         self._restarts = 0

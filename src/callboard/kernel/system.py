@@ -14,7 +14,7 @@ from callboard.kernel.environment import Environment
 from callboard.kernel.lifecycle import Drained, LifecycleEvent, Observer
 from callboard.kernel.node import Ending
 from callboard.kernel.ref import ActorRef
-from callboard.kernel.signal import signal_factory
+from callboard.kernel.signal import choose_signals
 from callboard.kernel.supervisor import SupervisorNode
 from callboard.kernel.tree import Child, Supervisor
 
@@ -141,7 +141,7 @@ async def open_system(
         clock=clock,
         chance=chance,
         admission=Admission(),
-        new_signal=signal_factory(),
+        signals=choose_signals(),
         # anyio.current_effective_deadline looks the back end up at every call; every ask needs it.
         deadline=anyio.lowlevel.current_token().backend_class.current_effective_deadline,
     )

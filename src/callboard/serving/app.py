@@ -109,7 +109,8 @@ class App:
         meter.enter("queue")
         async with self._admission.place():
             meter.enter("own")
-            await route.handle(visit)
+            with self._house.admit():
+                await route.handle(visit)
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:

@@ -46,6 +46,7 @@ def _house(runtime: Runtime, admission: Admission) -> House:
         now_s=time.time,
         new_id=new_id,
         ready=lambda: not admission.closed,
+        admit=runtime.system.admit,
         max_body_bytes=runtime.config.server.max_body_bytes,
         heartbeat_s=runtime.config.server.heartbeat_seconds,
     )

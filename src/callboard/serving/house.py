@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
 
@@ -26,6 +27,7 @@ class House(Struct, frozen=True, kw_only=True):
         now_s: Seconds since the epoch.
         new_id: A fresh identifier behind the given prefix.
         ready: Whether new work is taken.
+        admit: A block of work that a drain of the runtime waits for; refuses with `Draining` once one has begun.
     """
 
     providers: ActorRef[ProviderSystem]
@@ -37,5 +39,6 @@ class House(Struct, frozen=True, kw_only=True):
     now_s: Callable[[], float]
     new_id: Callable[[str], str]
     ready: Callable[[], bool]
+    admit: Callable[[], AbstractContextManager[None]]
     max_body_bytes: int
     heartbeat_s: float
