@@ -148,7 +148,10 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
     [
         ("callboard", {"httpx2", "uvicorn", "structlog", "rich", "mcp", "xllamacpp", "anyio"}),
         ("callboard.kernel", {"httpx2", "uvicorn", "structlog", "callboard.domain", "callboard.config"}),
-        ("callboard.runtime", {"httpx2", "httpcore2", "uvicorn", "mcp", "xllamacpp", "callboard.serving", "trio"}),
+        (
+            "callboard.runtime",
+            {"httpx2", "httpcore2", "uvicorn", "mcp", "xllamacpp", "callboard.serving", "trio"},
+        ),
     ],
 )
 def test_a_light_import_stays_light(module: str, absent: set[str]) -> None:

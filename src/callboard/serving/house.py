@@ -27,7 +27,7 @@ class House(Struct, frozen=True, kw_only=True):
         now_s: Seconds since the epoch.
         new_id: A fresh identifier behind the given prefix.
         ready: Whether new work is taken.
-        admit: A block of work that a drain of the runtime waits for; refuses with `Draining` once one has begun.
+        admit: A block of work that a drain of the runtime waits for; `Draining` once one has begun.
     """
 
     providers: ActorRef[ProviderSystem]

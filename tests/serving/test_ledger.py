@@ -1,0 +1,171 @@
+"""The ledger against the upstream's own bill, over however answers end."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Literal
+
+import anyio
+import pytest
+
+from callboard.limits.ledger import LedgerLine
+from tests.fakes.openai_traffic import PROMPT_TOKENS, Answer, Gate, Part, chat, chat_stream, failure, usage
+from tests.fakes.relayed import Caller, Relayed, chat_body, relayed
+from tests.fakes.upstream import Exchange
+
+pytestmark = pytest.mark.anyio
+
+End = Literal["full", "silent", "cut", "leave", "fail_once"]
+ENDS: tuple[End, ...] = ("full", "full", "silent", "cut", "leave", "fail_once")
+"""``silent`` ends well without saying what it cost; ``fail_once`` is answered 500, then in full."""
+
+ROUND = 200  # the runtime remembers 256 ledger lines, and retries have a budget of their own
+AT_ONCE = 8
+
+
+class Case:
+    """One request and how it shall end. Its name is its request id, and its text."""
+
+    def __init__(self, chance: random.Random, name: str) -> None:
+        self.name = name
+        self.end: End = chance.choice(ENDS)
+        self.stream = chance.random() < 0.5
+        self.words = [f" w{number}" for number in range(chance.randint(1, 6))]
+        self.gate = Gate()
+        self.calls: list[Exchange] = []
+
+    @property
+    def reported(self) -> Exchange | None:
+        """The upstream call that told its cost."""
+        answered = [call for call in self.calls if call.completion_tokens]
+        return answered[0] if answered and self.end in ("full", "fail_once") else None
+
+    def answer(self, exchange: Exchange) -> Answer:
+        """What the upstream does for this call."""
+        self.calls.append(exchange)
+        match self.end:
+            case "fail_once" if len(self.calls) == 1:
+                return failure(500)
+            case "full" | "fail_once":
+                return self._whole()
+            case "silent":
+                return without_usage(self._whole(), len(self.words))
+            case "cut":
+                whole = self._whole()
+                return Answer(
+                    headers=whole.headers,
+                    parts=whole.parts[:2],
+                    prompt_tokens=PROMPT_TOKENS,
+                    cut_after=None if self.stream else 50,
+                    chunked=whole.chunked,
+                    ending="fin",
+                )
+            case "leave":
+                whole = self._whole()
+                return Answer(
+                    headers=whole.headers,
+                    parts=(*whole.parts[:2], self.gate) if self.stream else (self.gate, *whole.parts),
+                    prompt_tokens=PROMPT_TOKENS,
+                )
+
+    def _whole(self) -> Answer:
+        return chat_stream(*self.words) if self.stream else chat("".join(self.words))
+
+    async def run(self, over: Relayed) -> None:
+        """Be the client."""
+        body = chat_body(self.name, stream=self.stream)
+        if self.end == "leave":
+            caller = Caller(over.server.port)
+            caller.ask(body, request_id=self.name)
+            await self.gate.reached.wait()
+            caller.leave("rst" if len(self.words) % 2 else "fin")
+            return
+        headers = {"x-request-id": self.name}
+        answer = await over.server.client.post("/v1/chat/completions", json=body, headers=headers)
+        if self.end in ("full", "silent"):
+            assert answer.status_code == 200
+        if self.end == "cut":
+            assert '"error"' in answer.text
+
+
+def without_usage(answer: Answer, words: int) -> Answer:
+    """The same answer from an upstream that does not say what it cost."""
+    said = json.dumps(usage(words)).encode()
+    parts = tuple(
+        Part(part.data.replace(b'"usage": ' + said, b'"other": 1'), tokens=part.tokens)
+        for part in answer.parts
+        if isinstance(part, Part)
+    )
+    return Answer(
+        headers=answer.headers, parts=parts, prompt_tokens=answer.prompt_tokens, chunked=answer.chunked
+    )
+
+
+async def one_round(over: Relayed, chance: random.Random, number: int) -> None:
+    """Many requests, a few at a time, and then the books."""
+    cases = {name: Case(chance, name) for name in (f"case-{number}-{each}" for each in range(ROUND))}
+    over.upstream.fallback = lambda exchange: cases[text_of(exchange)].answer(exchange)
+    waiting = list(cases.values())
+
+    async def client() -> None:
+        while waiting:
+            await waiting.pop().run(over)
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.start_soon(client)
+    accounts = await over.settled()
+    lines = [line for line in accounts.recent if line.request_id in cases]
+    check(cases, lines)
+    for books in (accounts.tokens, accounts.cost_picousd):
+        assert books.open == 0
+        assert books.reserved == books.settled + books.released
+    everything = next(iter(accounts.by_model.values()))
+    assert everything.attempts == len(over.upstream.exchanges)
+    assert everything.usage.total_tokens == accounts.tokens.settled
+    assert everything.cost_picousd == accounts.cost_picousd.settled
+
+
+def check(cases: dict[str, Case], lines: list[LedgerLine]) -> None:
+    """Every attempt has one line, and those that the upstream told the cost of add up to its bill."""
+    attempts = [f"{case.name}.{at + 1}" for case in cases.values() for at in range(len(case.calls))]
+    assert sorted(line.attempt_id for line in lines) == sorted(attempts)
+    reported = [line for line in lines if line.cost_basis == "reported"]
+    told = {case.name: case.reported for case in cases.values() if case.reported is not None}
+    assert {line.request_id: (line.input_tokens, line.output_tokens) for line in reported} == {
+        name: (call.prompt_tokens, call.completion_tokens) for name, call in told.items()
+    }
+    assert len(reported) == len(told) > 0
+    assert sum(line.cost_picousd for line in reported) == sum(
+        (call.prompt_tokens + 2 * call.completion_tokens) * 1_000_000 for call in told.values()
+    )
+    outcomes = {"full": "completed", "silent": "completed", "cut": "truncated", "leave": "cancelled"}
+    for line in lines:
+        end = cases[line.request_id].end
+        if end in outcomes:
+            assert line.outcome == outcomes[end]
+        assert line.input_tokens > 0
+
+
+def text_of(exchange: Exchange) -> str:
+    """The user's text, which is the case's name."""
+    messages = exchange.json()["messages"]
+    assert isinstance(messages, list)
+    text = messages[0]["content"]
+    assert isinstance(text, str)
+    return text
+
+
+async def test_the_ledger_equals_the_upstreams_bill_however_answers_end() -> None:
+    async with relayed() as over:
+        await one_round(over, random.Random(20_26), 0)
+
+
+@pytest.mark.soak
+async def test_the_ledger_equals_the_upstreams_bill_over_ten_thousand_ends() -> None:
+    chance = random.Random(11)
+    async with relayed() as over:
+        for number in range(10_000 // ROUND):
+            await one_round(over, chance, number)
