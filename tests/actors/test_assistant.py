@@ -158,6 +158,7 @@ async def test_a_failed_first_attempt_is_tried_again_before_anything_is_shown() 
             accounts = await settled(runtime)
     assert reply.text == "ok"
     assert [line.outcome for line in accounts.recent] == ["failed", "completed"]
+    assert [line.input_tokens > 0 for line in accounts.recent] == [False, True]
 
 
 async def test_a_request_the_provider_finds_invalid_is_not_tried_again() -> None:

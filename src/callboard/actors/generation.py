@@ -14,7 +14,6 @@ from callboard.domain import estimate
 from callboard.domain.delta import (
     ArgumentsDelta,
     GenerationEvent,
-    GenerationStarted,
     GenerationStopped,
     TextDelta,
     ThinkingDelta,
@@ -88,6 +87,8 @@ class LiveGeneration:
             call = ProviderCall(
                 request=self._request, upstream_name=grant.spec.upstream_name, traits=grant.spec.traits
             )
+            # Once it is sent it may be charged, whether or not anybody waits for its answer.
+            self._call.consumed(Usage(input_tokens=self._prompt_tokens), reported=False)
             answer = await attempt.enter_async_context(grant.handler.call_api(call))
             first = await anext(answer)
             self._answer = answer
@@ -115,8 +116,6 @@ class LiveGeneration:
     def _account(self, event: GenerationEvent) -> None:
         self._fold.apply(event)
         match event:
-            case GenerationStarted():
-                self._call.consumed(Usage(input_tokens=self._prompt_tokens), reported=False)
             case TextDelta(text=text) | ThinkingDelta(thinking=text) | ArgumentsDelta(partial_json=text):
                 self._output_bytes += len(text)
             case GenerationStopped(usage=usage):

@@ -72,6 +72,8 @@ class UpstreamCall:
                 answer = await make(grant)
             except UpstreamError as error:
                 error.provider = grant.spec.provider
+                # Providers do not charge for what they refuse or fail to begin.
+                self._usage = Usage()
                 await self._close(error)
                 earlier = sum(1 for each in failed if each.spec.name == grant.spec.name)
                 failed = (*failed, Failed(spec=grant.spec, error=error, attempt=earlier + 1))
