@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -16,9 +19,10 @@ from callboard.domain.fold import Fold
 from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.message import Message, text_of, tool_uses, user_text
 from callboard.domain.tools import ToolChoice, ToolDefinition
-from callboard.errors import ConfigurationError, ContextTooLong
+from callboard.errors import ConfigurationError, ContextTooLong, UpstreamError
 from callboard.providers.handler import ProviderCall, ProviderHandler
 from callboard.providers.local import LocalHandler
+from callboard.providers.local_model import LocalModel, default_threads, locate
 from callboard.providers.settings import ProviderSettings
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +57,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 @asynccontextmanager
 async def local(slots: int = 2, context: int = 2048) -> AsyncIterator[LocalHandler]:
-    options = {"slots": slots, "context": context, "threads": 2}
+    options = {"slots": slots, "context": context, "threads": 1}
     handler = LocalHandler(ProviderSettings(name="local", kind="local", options=options))
     with anyio.fail_after(60):
         async with handler.initialize_client():
@@ -185,3 +189,57 @@ def test_unknown_options_are_refused_by_name() -> None:
 
 def test_it_is_a_whole_handler() -> None:
     assert isinstance(LocalHandler(ProviderSettings(name="local", kind="local")), ProviderHandler)
+
+
+async def test_a_caller_that_waits_for_a_slot_can_leave_at_once() -> None:
+    story = asked(user_text("Tell me a very long story."), max_output_tokens=1500)
+    async with local(slots=1) as handler, handler.call_api(story):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer, handler, asked(user_text("Hello.")))
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert handler.model.running == 1  # still the story, which nobody reads
+
+
+async def test_a_refusal_is_raised_on_entering() -> None:
+    async with local(context=512) as handler:
+        with pytest.raises(ContextTooLong):
+            async with handler.call_api(asked(user_text("word " * 2000))):
+                pytest.fail("entered")
+
+
+async def test_its_loopback_port_answers_nobody() -> None:
+    async with local() as handler:
+        await answer(handler, asked(user_text("Hello.")))
+        url = handler.model.address
+        assert await anyio.to_thread.run_sync(_status, f"{url}/v1/models") == 401
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_a_missing_package_says_what_to_install() -> None:
+    with pytest.raises(ConfigurationError, match=r'pip install "callboard\[local\]"'):
+        locate("no_such_package_at_all")
+
+
+async def test_a_file_that_is_no_model_is_an_upstream_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" * 100)
+    model = LocalModel(broken, slots=1)
+    with anyio.fail_after(60):
+        async with model.opened():
+            with pytest.raises(UpstreamError, match=r"broken\.gguf could not be loaded"):
+                async with model.generate({"messages": []}):
+                    pytest.fail("entered")
+    assert not model.loaded
+
+
+def test_it_leaves_processors_for_others() -> None:
+    assert 1 <= default_threads() <= 4

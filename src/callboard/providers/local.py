@@ -1,229 +1,225 @@
-"""The model that runs in this process: SmolLM2 on llama.cpp, no key, no download, nothing to start.
+"""A real model in this process: SmolLM2-135M through llama.cpp. No key, no network, no download.
 
-llama.cpp speaks the OpenAI chat dialect, as mappings instead of bytes; what is special is the thread it runs
-in, and the tools, which the model does not know of (`callboard.providers.constrained`).
+It speaks the OpenAI chat dialect, so its chunks are decoded by `callboard.wire.openai_chat`. It reads text
+only: other blocks are left out. Tools are called through constrained decoding, whatever the model's traits
+say of native calls; see `callboard.providers.constrained`.
+
+An answer makes at most one tool call. With ``tool_choice`` left to the model, a message that brings tool
+results is answered and never calls again: so small a model would go on calling for ever.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any, Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import ClassVar
 
-import anyio
 import msgspec
-from anyio import from_thread
-from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from msgspec.structs import replace
+from anyio import EndOfStream
+from anyio.abc import ObjectReceiveStream
+from msgspec import Struct
 
-from callboard.domain.block import TextBlock, ToolUseBlock
-from callboard.domain.delta import (
-    ArgumentsDelta,
-    BlockStarted,
-    BlockStopped,
-    GenerationEvent,
-    GenerationStarted,
-    GenerationStopped,
-)
+from callboard.domain.delta import GenerationEvent, GenerationStarted, GenerationStopped
 from callboard.domain.fold import Fold
-from callboard.domain.generation import Generation, GenerationRequest
+from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import text_of
 from callboard.domain.model import ModelTraits
+from callboard.domain.tools import ToolDefinition
 from callboard.domain.usage import Usage
-from callboard.errors import ContextTooLong, UpstreamServerError
+from callboard.errors import ContextTooLong, InvalidRequest, UpstreamError
 from callboard.providers import constrained
+from callboard.providers.constrained import CallTranslator
 from callboard.providers.handler import ProviderCall
-from callboard.providers.local_model import LocalModel, LocalOptions
+from callboard.providers.local_model import MODEL, LocalModel, locate
 from callboard.providers.openai_conversions import OpenAIConversions
 from callboard.providers.settings import ProviderSettings, options_as
 from callboard.wire.openai_chat.request import encode_request
 from callboard.wire.openai_chat.stream import ChunkDecoder
 
-DEFAULT_OUTPUT_TOKENS = 512
-"""Where the request sets no limit: a small model that does not find an end repeats itself for ever."""
+_PASSED_ON = frozenset({"frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs"})
+_BODY = msgspec.json.Decoder(dict[str, object])
+_TOO_LONG = re.compile(rb'"exceed_context_size_error","n_prompt_tokens":(\d+),"n_ctx":(\d+)')
 
-INSTRUCTIONS = "You are a helpful assistant."
-"""Where the request gives none. Without any, the model's template puts in a text that makes it worse."""
 
-SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.0}
-"""Where the request leaves it open: a small model does best when it says what it is surest of."""
+class LocalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of a provider of kind ``local``; see `callboard.providers.local_model.LocalModel`."""
 
-CHUNKS_AHEAD = 16
+    slots: int = 4
+    threads: int | None = None
+    context: int | None = None
 
 
 class LocalHandler(OpenAIConversions):
-    """See the module's docstring."""
+    """The eight methods for the model in this process.
+
+    Attributes:
+        model: The model; loaded at the first call.
+    """
+
+    dialect: ClassVar[str] = "openai_chat"
 
     def __init__(self, settings: ProviderSettings) -> None:
-        self._options = options_as(LocalOptions, settings)
-        self._name = settings.name
-        self._model: LocalModel | None = None
+        """Find the model's file; nothing is loaded yet.
 
-    @asynccontextmanager
-    async def initialize_client(self) -> AsyncIterator[None]:
-        """Makes room for the model; the first call loads it."""
-        self._model = model = LocalModel(self._options)
-        try:
-            yield
-        finally:
-            self._model = None
-            await model.close()
+        Raises:
+            ConfigurationError: The extra ``local`` is not installed, or an option is unknown.
+        """
+        options = options_as(LocalOptions, settings)
+        self._name = settings.name
+        self.model = LocalModel(
+            locate(), slots=options.slots, threads=options.threads, context=options.context
+        )
+
+    def initialize_client(self) -> AbstractAsyncContextManager[None]:
+        """Open the model's slots; leaving ends its generations and frees its memory."""
+        return self.model.opened()
 
     @asynccontextmanager
     async def call_api(self, call: ProviderCall) -> AsyncIterator[LocalAnswer]:
-        """Generate; with tools, after the model has chosen."""
-        if self._model is None:
-            raise RuntimeError("the provider is not running")
+        """Make the call. Leaving it stops the generation at its next token.
+
+        Raises:
+            ContextTooLong: The conversation does not fit the window of a slot.
+            UpstreamError: The model could not be loaded, or refuses the request, for instance a JSON Schema
+                that it cannot be held to.
+        """
         request = call.request
-        step = constrained.plan(request)
         spent = Usage()
-        if isinstance(step, constrained.Choose):
-            decided = await self._whole(call, constrained.choosing(request, step))
-            spent = decided.usage or Usage()
-            step = constrained.decided(step, text_of(decided.content))
-        if isinstance(step, constrained.Call):
-            written = await self._whole(call, constrained.calling(request, step.tool))
-            yield LocalAnswer(_call_events(step.tool.name, written, spent))
-            return
-        async with self._generation(call, constrained.in_plain_text(request)) as generation:
-            yield LocalAnswer((), generation, spent)
+        tool: ToolDefinition | None = None
+        text = constrained.question(request.messages)
+        if request.tools and (text is not None or _must_call(request)):
+            tool, spent = await self._choose(request, text or "")
+        if tool is None:
+            step = constrained.plain(request)
+        else:
+            step = constrained.ask_arguments(tool, text or "", request)
+        async with self._generate(step) as events:
+            answer = LocalAnswer(events, tool, spent)
+            await answer.begin(call.upstream_name)
+            yield answer
 
-    async def _whole(self, call: ProviderCall, request: GenerationRequest) -> Generation:
-        fold = Fold()
-        async with self._generation(call, request) as generation:
-            async for event in generation:
-                fold.apply(event)
-        return fold.result()
+    async def _choose(self, request: GenerationRequest, text: str) -> tuple[ToolDefinition | None, Usage]:
+        """The tool to call, if any, and what finding out consumed."""
+        choice = request.tool_choice
+        tools = request.tools
+        if choice is not None and choice.mode == "none":
+            return None, Usage()
+        if choice is not None and choice.mode == "tool":
+            named = next((tool for tool in tools if tool.name == choice.name), None)
+            if named is None:
+                raise InvalidRequest(f"tool_choice names no tool: {choice.name!r}", param="tool_choice")
+            return named, Usage()
+        candidates = constrained.named_in(text, tools)
+        spent = Usage()
+        if not candidates and _must_call(request):
+            candidates = tools
+        elif not candidates:
+            for tool in tools[: constrained.MAX_ASKED_ABOUT]:
+                said, used = await self._say(constrained.ask_about(tool, text, request))
+                spent += used
+                candidates += (tool,) if constrained.chosen(said, (tool,)) else ()
+        if len(candidates) < 2:
+            return (candidates[0] if candidates else None), spent
+        said, used = await self._say(constrained.ask_which(candidates, text, request))
+        return constrained.chosen(said, candidates) or candidates[0], spent + used
 
-    def _generation(self, call: ProviderCall, request: GenerationRequest) -> _Generation:
-        if self._model is None:
-            raise RuntimeError("the provider is not running")
-        if request.max_output_tokens is None:
-            request = replace(request, max_output_tokens=DEFAULT_OUTPUT_TOKENS)
-        if not request.system:
-            request = replace(request, system=(TextBlock(text=INSTRUCTIONS),))
-        traits = ModelTraits(tools=False, images=False)
-        encoded = encode_request(request, upstream_name=call.upstream_name, traits=traits, stream=True)
-        body = {**SAMPLING, **msgspec.json.decode(encoded, type=dict[str, Any])}
-        return _Generation(self._model, body, call.upstream_name, self._name)
+    async def _say(self, request: GenerationRequest) -> tuple[str, Usage]:
+        """The whole text of a short generation."""
+        folding = Fold()
+        async with self._generate(request) as events:
+            async for event in events:
+                folding.apply(event)
+        generation = folding.result()
+        return text_of(generation.content), generation.usage or Usage()
+
+    @asynccontextmanager
+    async def _generate(self, request: GenerationRequest) -> AsyncIterator[_Events]:
+        kept = {name: value for name, value in (request.extra or {}).items() if name in _PASSED_ON}
+        known = msgspec.structs.replace(request, extra=kept or None, reasoning_effort=None, user=None)
+        body = _BODY.decode(encode_request(known, upstream_name=MODEL, traits=ModelTraits(), stream=True))
+        async with self.model.generate({**constrained.sampling(request), **body}) as chunks:
+            yield _Events(chunks, self._name)
+
+
+class _Events:
+    """The events of one generation, read once."""
+
+    def __init__(self, chunks: ObjectReceiveStream[bytes], provider: str) -> None:
+        self._chunks = chunks
+        self._provider = provider
+        self._decoder = ChunkDecoder()
+        self._ready: deque[GenerationEvent] = deque()
+        self._over = False
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> GenerationEvent:
+        try:
+            while not self._ready and not self._over:
+                await self._read()
+        except UpstreamError as error:
+            if (size := _TOO_LONG.search(error.body or b"")) is not None:
+                raise ContextTooLong(
+                    f"The prompt has {size[1].decode()} tokens; the model's window is {size[2].decode()}.",
+                    code="context_length_exceeded",
+                ) from error
+            error.provider = self._provider
+            raise
+        if not self._ready:
+            raise StopAsyncIteration
+        return self._ready.popleft()
+
+    async def _read(self) -> None:
+        try:
+            chunk = await self._chunks.receive()
+        except EndOfStream:
+            self._over = True
+            self._ready.extend(self._decoder.end())
+        else:
+            self._ready.extend(self._decoder.feed(chunk))
 
 
 class LocalAnswer:
-    """Events that are there already, then those of a generation; ``spent`` is added to its usage."""
+    """An answer as it is written; its events are a tool call's where a tool was chosen.
 
-    def __init__(
-        self,
-        events: tuple[GenerationEvent, ...],
-        generation: _Generation | None = None,
-        spent: Usage = Usage(),  # noqa: B008 - a frozen value
-    ) -> None:
+    Attributes:
+        upstream_request_id: llama.cpp's id of the generation.
+    """
+
+    def __init__(self, events: _Events, tool: ToolDefinition | None, spent: Usage) -> None:
         self.upstream_request_id: str | None = None
-        self._events = deque(events)
-        self._generation = generation
+        self._events = events
+        self._tool = tool
         self._spent = spent
+        self._translator: CallTranslator | None = None
+        self._first: GenerationEvent | None = None
 
-    def __aiter__(self) -> Self:
+    async def begin(self, model: str) -> None:
+        """Wait for the first event, and give the model the name that it was called by."""
+        self._first = first = await anext(self._events)
+        if isinstance(first, GenerationStarted):
+            self.upstream_request_id = first.id
+            self._first = msgspec.structs.replace(first, model=model)
+            if self._tool is not None:
+                call_id = "call_" + first.id.removeprefix("chatcmpl-")
+                self._translator = CallTranslator(self._tool, call_id)
+
+    def __aiter__(self) -> LocalAnswer:
         return self
 
     async def __anext__(self) -> GenerationEvent:
-        if self._events:
-            return self._events.popleft()
-        if self._generation is None:
-            raise StopAsyncIteration
-        event = await anext(self._generation)
-        if isinstance(event, GenerationStopped):
-            return replace(event, usage=(event.usage or Usage()) + self._spent)
+        event, self._first = self._first, None
+        if event is None:
+            event = await anext(self._events)
+        if self._translator is not None:
+            event = self._translator.translate(event)
+        if isinstance(event, GenerationStopped) and event.usage is not None:
+            event = msgspec.structs.replace(event, usage=event.usage + self._spent)
         return event
 
 
-class _Generation:
-    """One generation under way: a thread computes, a bounded channel carries its chunks here.
-
-    A slow reader stops the thread at the full channel. Leaving closes the channel, which ends the thread at
-    its next token.
-    """
-
-    def __init__(self, model: LocalModel, body: dict[str, Any], model_name: str, provider: str) -> None:
-        self._model = model
-        self._body = body
-        self._model_name = model_name
-        self._provider = provider
-        self._decoder = ChunkDecoder()
-        self._events: deque[GenerationEvent] = deque()
-        self._send: MemoryObjectSendStream[dict[str, Any]]
-        self._receive: MemoryObjectReceiveStream[dict[str, Any]]
-        self._tasks: TaskGroup
-        self._ended = False
-
-    async def __aenter__(self) -> Self:
-        await self._model.loaded()
-        self._send, self._receive = anyio.create_memory_object_stream(CHUNKS_AHEAD)
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._run)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._receive.close()
-        await self._tasks.__aexit__(None, None, None)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> GenerationEvent:
-        while not self._events:
-            if self._ended:
-                raise StopAsyncIteration
-            try:
-                chunk = await self._receive.receive()
-            except anyio.EndOfStream:
-                self._ended = True
-                self._events.extend(self._decoder.end())
-            else:
-                self._events.extend(self._decode(chunk))
-        return self._events.popleft()
-
-    async def _run(self) -> None:
-        with self._send:
-            await self._model.generate(self._body, self._take)
-
-    def _take(self, chunk: dict[str, Any]) -> bool:
-        """Hand a chunk over, from the generating thread; True once nobody wants more."""
-        try:
-            from_thread.run(self._send.send, chunk)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return True
-        return False
-
-    def _decode(self, chunk: dict[str, Any]) -> tuple[GenerationEvent, ...]:
-        error = chunk.get("error")
-        if error is not None:
-            if error.get("type") == "exceed_context_size_error":
-                raise ContextTooLong(
-                    f"The prompt has {error.get('n_prompt_tokens')} tokens; "
-                    f"the model's window is {error.get('n_ctx')}.",
-                    code="context_length_exceeded",
-                )
-            raise UpstreamServerError("the local model failed", provider=self._provider)
-        return self._decoder.feed(msgspec.json.encode({**chunk, "model": self._model_name}))
-
-
-def _call_events(name: str, written: Generation, spent: Usage) -> tuple[GenerationEvent, ...]:
-    """The events of an answer that is one tool call; arguments cut short are not a call."""
-    started = GenerationStarted(id=written.id, model=written.model)
-    usage = (written.usage or Usage()) + spent
-    if written.stop_reason == "max_tokens":
-        return (started, GenerationStopped(stop_reason="max_tokens", usage=usage))
-    block = ToolUseBlock(id=f"call_{written.id}", name=name, input=msgspec.Raw(b"{}"))
-    return (
-        started,
-        BlockStarted(index=0, block=block),
-        ArgumentsDelta(index=0, partial_json=text_of(written.content)),
-        BlockStopped(index=0),
-        GenerationStopped(stop_reason="tool_use", usage=usage),
-    )
+def _must_call(request: GenerationRequest) -> bool:
+    return request.tool_choice is not None and request.tool_choice.mode in ("required", "tool")
