@@ -14,7 +14,7 @@ def add(a: float, b: float) -> float:
 
 async def main() -> None:
     async with callboard.open_runtime(tools=[add]) as runtime:
-        reply = await runtime.ask("default", "What is 17 + 25?")
+        reply = await runtime.ask("default", "Please add 17 and 25.")
         for run in reply.tool_runs:
             print("ran", run.call.name, bytes(run.call.input).decode(), "->", text_of(run.result.content))
         print(reply.text)

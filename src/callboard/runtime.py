@@ -20,7 +20,7 @@ from callboard.domain.message import Message, user_text
 from callboard.domain.meter import Meter
 from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
 from callboard.domain.usage import Usage
-from callboard.errors import CallboardError, UnknownAssistant
+from callboard.errors import CallboardError, InvalidRequest, UnknownAssistant
 from callboard.kernel import ActorRef, System, open_system
 from callboard.providers.registry import Registry
 from callboard.telemetry import schema
@@ -153,9 +153,10 @@ class Runtime:
         store: bool = False,
         max_output_tokens: int | None = None,
     ) -> TurnOrder:
-        messages = (user_text(text),) if isinstance(text, str) else tuple(text)
+        if isinstance(text, str):
+            text = (user_text(_encodable(text)),)
         return TurnOrder(
-            request=GenerationRequest(model=model, messages=messages, max_output_tokens=max_output_tokens),
+            request=GenerationRequest(model=model, messages=tuple(text), max_output_tokens=max_output_tokens),
             response_id=new_id("resp_"),
             key="local",
             meter=Meter(new_id("req_"), route, time.perf_counter_ns),
@@ -180,6 +181,19 @@ class Runtime:
             raise
         finally:
             self.observe(meter.close())
+
+
+def _encodable(text: str) -> str:
+    """``text``, which no provider could be sent where it holds half a character.
+
+    Raises:
+        InvalidRequest: It holds a lone surrogate.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"the text has a lone surrogate at position {error.start}") from error
+    return text
 
 
 async def _collect(events: AsyncIterator[TurnEvent]) -> Reply:

@@ -15,6 +15,7 @@ from callboard.domain.message import Message, text_of, tool_results, tool_uses, 
 from callboard.domain.turn import ToolFinished, ToolStarted
 from callboard.errors import (
     CallboardError,
+    InvalidRequest,
     StreamIncomplete,
     UnknownAssistant,
     UnknownModel,
@@ -148,6 +149,15 @@ async def test_what_does_not_exist_is_refused_by_name() -> None:
                 await runtime.ask("default", "hi", previous_response_id="resp_0")
             with pytest.raises(UnknownModel, match="did you mean 'demo-model'"):
                 await runtime.ask("default", "hi", model="demo-modell")
+
+
+async def test_half_a_character_is_refused_before_anything_is_sent() -> None:
+    stage = Stage(demo=Script())
+    with anyio.fail_after(5):
+        async with company(stage) as runtime:
+            with pytest.raises(InvalidRequest, match="lone surrogate at position 2"):
+                await runtime.ask("default", "hi\ud800")
+    assert not stage.handlers["demo"].calls
 
 
 async def test_a_failed_first_attempt_is_tried_again_before_anything_is_shown() -> None:

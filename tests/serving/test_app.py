@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import httpx2
 import pytest
 
 from callboard.errors import ConfigurationError
 from callboard.providers.script import Script
+from callboard.serving.assembly import build_app
 from callboard.serving.auth import check_listen_address
-from tests.fakes.company import Stage
+from tests.fakes.company import Stage, company
 from tests.fakes.served import served
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +76,17 @@ async def test_pages_of_other_origins_cannot_spend(headers: dict[str, str], stat
     async with served(Stage(demo=Script())) as server:
         answer = await server.client.post("/v1/chat/completions", content=body, headers=every)
     assert answer.status_code == status
+
+
+async def test_the_application_works_where_another_one_mounts_it() -> None:
+    stage = Stage(demo=Script())
+    async with company(stage) as runtime:
+        transport = httpx2.ASGITransport(build_app(runtime), root_path="/assistant")
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.get("/assistant/v1/models")
+            missing = await client.get("/elsewhere")
+    assert answer.json()["data"][0]["id"] == "demo-model"
+    assert missing.status_code == 404
 
 
 async def test_a_request_id_comes_back_and_is_made_where_it_is_missing_or_unfit() -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from callboard.errors import CallboardError, ConfigurationError
+from callboard.errors import CallboardError, ConfigurationError, UpstreamError
 
 COMMANDS: Mapping[str, str] = {
     "ask": "answer one question, streamed to the terminal",
@@ -80,7 +80,8 @@ def _command(words: Sequence[str]) -> str:
 
 
 def _say(error: CallboardError, status: int) -> int:
-    sys.stderr.write(f"callboard: {error}\n")
+    at = f"provider {error.provider}: " if isinstance(error, UpstreamError) and error.provider else ""
+    sys.stderr.write(f"callboard: {at}{error}\n")
     return status
 
 

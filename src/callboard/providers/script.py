@@ -2,7 +2,7 @@
 
 In the configuration::
 
-    [[providers.demo.options.script.replies]]
+    [[providers.demo.script.replies]]
     steps = [
         { do = "text", text = "Let me look. ", pause_s = 0.05 },
         { do = "tool", name = "look_up", arguments = { city = "Oslo" } },

@@ -54,7 +54,10 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self.scope = scope
         self.method: str = scope["method"]
-        self.path: str = scope["path"]
+        # A mounting application says where it has mounted us; the path still has that in front (ASGI 3.0).
+        root: str = scope.get("root_path", "")
+        path: str = scope["path"]
+        self.path = path[len(root) :] if root and path.startswith(f"{root}/") else path
         self.request_id = request_id
         self.status: int | None = None
         self.complete = False
