@@ -220,8 +220,12 @@ class ActorStopped(Refusal):
     status_hint: ClassVar[int] = 503
 
 
-class DeadlineExceeded(Refusal):
-    """The caller's deadline passed before the work was done."""
+class DeadlineExceeded(Refusal, TimeoutError):
+    """The caller's deadline passed before the work was done.
+
+    It is a `TimeoutError` too: the work and its asker have one deadline, and whether the work says so first or
+    the asker's own scope raises is a matter of which task runs first.
+    """
 
     type: ClassVar[str] = "deadline_exceeded"
     retryable: ClassVar[bool] = True
