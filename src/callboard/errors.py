@@ -223,8 +223,8 @@ class ActorStopped(Refusal):
 class DeadlineExceeded(Refusal, TimeoutError):
     """The caller's deadline passed before the work was done.
 
-    It is a `TimeoutError` too: the work and its asker have one deadline, and whether the work says so first or
-    the asker's own scope raises is a matter of which task runs first.
+    It is a `TimeoutError` too: the work and its asker have one deadline, and whether the work says so first
+    or the asker's own scope raises is a matter of which task runs first.
     """
 
     type: ClassVar[str] = "deadline_exceeded"
