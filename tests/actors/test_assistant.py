@@ -68,6 +68,22 @@ async def test_a_tool_runs_and_its_result_reaches_the_model() -> None:
     assert text_of(tool_results(second.messages[-1])[0].content) == "42.0"
 
 
+@callboard.tool
+def recite() -> str:
+    """Say far too much."""
+    return "x" * 1_000_000
+
+
+async def test_a_result_that_is_too_long_is_cut_before_the_model_reads_it() -> None:
+    stage = Stage(demo=replies([Tool(name="recite", id="c1")], [Text(text="done")]))
+    with anyio.fail_after(5):
+        async with company(stage, tools=[recite]) as runtime:
+            reply = await runtime.ask("default", "go")
+    text = text_of(reply.tool_runs[0].result.content)
+    assert len(text) < 300_000
+    assert text.endswith("[737856 bytes of this result were cut]")
+
+
 async def test_parallel_calls_come_back_in_one_message_in_order() -> None:
     stage = Stage(demo=replies([call_add("c1", 1, 1), call_add("c2", 2, 2)], [Text(text="done")]))
     with anyio.fail_after(5):

@@ -17,6 +17,7 @@ from callboard.domain.block import ToolUseBlock
 from callboard.domain.tools import ToolDefinition, ToolOutcome, failed
 from callboard.errors import InvalidArguments
 from callboard.kernel import Actor, Context, MailboxSpec, Request
+from callboard.tools.cap import capped
 from callboard.tools.source import ToolSource, unknown_tool
 
 
@@ -83,7 +84,7 @@ class ToolRunner(Actor[_Message]):
             timeout_s = source.traits(call.name).timeout_s
             try:
                 with anyio.fail_after(timeout_s):
-                    return await source.call(call.name, call.input)
+                    return capped(await source.call(call.name, call.input))
             except TimeoutError:
                 return failed(f"Tool {call.name!r} did not finish within {timeout_s:g} s and was stopped.")
             except InvalidArguments as error:
