@@ -120,7 +120,10 @@ def wire(
         hidden=HiddenRounds(),
         observe=observe,
     )
-    chat = Child(name=CHAT, start=partial(Assistant, AssistantSpec(name=CHAT), cast))
+    chat = Child(
+        name=CHAT,
+        start=partial(Assistant, AssistantSpec(name=CHAT, max_rounds=config.server.max_rounds), cast),
+    )
     assistants = {
         spec.name: Child(name=f"assistant:{spec.name}", start=partial(Assistant, spec, cast))
         for spec in _assistants(config)

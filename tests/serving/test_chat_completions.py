@@ -100,6 +100,16 @@ async def test_a_tool_of_ours_runs_and_its_round_is_hidden() -> None:
     assert "add" not in streamed.text
 
 
+async def test_the_rounds_of_an_answer_are_limited_as_the_operator_says() -> None:
+    call = Tool(name="add", id="c1", arguments={"a": 1, "b": 2})
+    stage = Stage(demo=Script(replies=replies([call]).replies, then="repeat"))
+    async with served(stage, tools=[add], config={"server": {"max_rounds": 2}}) as server:
+        answer = await server.client.post("/v1/chat/completions", json=body())
+    assert answer.json()["choices"][0]["finish_reason"] == "length"
+    # Two rounds with tools, and the last word without.
+    assert len(stage.handlers["demo"].calls) == 3
+
+
 async def test_a_tool_of_the_clients_goes_back_to_it() -> None:
     stage = Stage(demo=replies([Tool(name="shell", id="c1", arguments={"x": 1})]))
     async with served(stage, tools=[add]) as server:

@@ -139,7 +139,7 @@ class LiveTurn:
         system = asked.system
         if self._spec.instructions:
             system = (TextBlock(text=self._spec.instructions), *system)
-        # Sorted into one place: the same tools in the same order keep a provider's prompt cache warm.
+        # Ours first, in their sources' stable order: a provider's prompt cache lives on equal beginnings.
         request = replace(
             asked,
             model=asked.model or self._spec.model,

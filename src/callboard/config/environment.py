@@ -122,9 +122,9 @@ VARIABLES = (
     ),
     Variable(
         "MAX_TOOL_CALL_ITERATIONS",
-        (("assistants", "*", "max_rounds"),),
+        (("server", "max_rounds"), ("assistants", "*", "max_rounds")),
         _integer,
-        "generations in one turn, for every assistant",
+        "rounds of our tools in one turn, for chat completions and for every assistant",
         "25",
     ),
     Variable(

@@ -129,7 +129,7 @@ class _Reading:
         )
         if self._found:
             # What an environment variable got wrong has no line, and comes first.
-            return None, tuple(sorted(self._found, key=lambda each: each.line or 0))
+            return None, tuple(sorted(self._told_once(), key=lambda each: each.line or 0))
         config = Config(
             server=server,
             store=store,
@@ -143,6 +143,16 @@ class _Reading:
             notices=_notices(mcp, cwd),
         )
         return config, ()
+
+    def _told_once(self) -> Iterator[Problem]:
+        """The problems; a variable that is wrong in each place it is used in is one of them."""
+        told: set[tuple[str, str]] = set()
+        variables = set(self._source.variables.values())
+        for problem in self._found:
+            once = (problem.origin, problem.message)
+            if problem.origin not in variables or once not in told:
+                yield problem
+            told.add(once)
 
     def _section(self, name: str, shape: type[S]) -> S:
         return self._table((name,), self._tree.get(name, {}), shape) or build(shape, {})

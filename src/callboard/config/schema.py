@@ -36,6 +36,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         keep_alive_seconds: How long an idle connection stays open.
         heartbeat_seconds: Pause of a stream after which a comment line is sent, so that proxies keep it open.
         max_connections: Sockets open at the same time.
+        max_rounds: Rounds of our tools in one answer of ``/v1/chat/completions``.
         allowed_hosts: Names accepted in ``Host``, besides the address we listen on and loopback names.
     """
 
@@ -50,6 +51,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     keep_alive_seconds: Seconds = 5.0
     heartbeat_seconds: Seconds = 15.0
     max_connections: Count = 4096
+    max_rounds: Count = 25
     allowed_hosts: tuple[str, ...] = ()
 
 
@@ -216,7 +218,7 @@ class AssistantConfig(Struct, frozen=True, kw_only=True):
         name: NAME.
         model: The first configured model where the file names none.
         tools: Names of the tools it may use; None allows all there are.
-        max_rounds: Generations in one turn before it ends as incomplete.
+        max_rounds: Rounds of our tools in one turn; then the model is asked once more, without tools.
     """
 
     name: str
