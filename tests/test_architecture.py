@@ -42,7 +42,8 @@ LAYERS: dict[str, set[str]] = {
         "runtime",
         "wiring",
     },
-    "cli": {"domain", "config", "runtime", "serving"},
+    "bench": {"domain", "wire", "transport"},
+    "cli": {"domain", "config", "runtime", "serving", "bench"},
     "__init__": set(),
 }
 # third party → the only places that import it.

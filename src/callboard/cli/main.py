@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "ask": "answer one question, streamed to the terminal",
     "chat": "hold a conversation in the terminal",
     "serve": "serve the HTTP API until it is told to stop",
+    "bench": "put load on any OpenAI-compatible endpoint and measure it",
     "doctor": "check configuration and providers, and say what to fix",
     "version": "print the version",
 }
