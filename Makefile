@@ -17,7 +17,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL   = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: run test lint bench soak lock clean
+.PHONY: run test lint bench bench-peers soak lock clean
 
 run: $(VENV)/.runtime
 	$(BIN)/callboard serve
@@ -32,6 +32,13 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
+	-$(BIN)/python -m benchmarks.gateways.install naive
+	$(BIN)/python -m benchmarks.gateways
+
+# A peer that cannot be installed is left out of the comparison, not a reason to stop.
+bench-peers: $(VENV)/.test
+	-$(BIN)/python -m benchmarks.gateways.install
+	$(BIN)/python -m benchmarks.gateways
 
 soak: $(VENV)/.test
 	$(BIN)/python -X dev -m pytest -m soak

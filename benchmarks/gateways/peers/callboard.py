@@ -1,0 +1,79 @@
+"""Callboard itself, twice: passing requests on, and running each through an Assistant."""
+
+from __future__ import annotations
+
+import compileall
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import callboard
+from benchmarks.gateways.gateway import Gateway, Launch, Site
+from benchmarks.gateways.scenarios import MODELS
+
+PACKAGE = Path(callboard.__file__).parent
+
+CONFIG = """\
+[server]
+port = {port}
+
+# Limits are far away, but counted; there are prices, so the ledger adds up; each request has its log line.
+[limits]
+requests_per_minute = 100_000_000
+tokens_per_minute = 1_000_000_000_000
+cost_per_day_usd = 1_000_000
+parallel = 100_000
+
+[log]
+file = "{log}"
+
+[providers.up]
+kind = "openai"
+base_url = "{upstream}/v1"
+api_key = "sk-upstream"
+"""
+MODEL = """
+[models.{name}]
+provider = "up"
+input = 0.15
+output = 0.60
+{more}"""
+SPARE = """
+[providers.spare]
+kind = "scripted"
+
+[models.spare]
+provider = "spare"
+"""
+
+
+def _version(_home: Path) -> str | None:
+    compileall.compile_dir(PACKAGE, quiet=1)
+    try:
+        return version("callboard")
+    except PackageNotFoundError:
+        return "checkout"
+
+
+def _launch(site: Site, more: str, end: str) -> Launch:
+    head = CONFIG.format(port=site.port, log=site.work / "callboard.log", upstream=site.upstream_url)
+    models = "".join(MODEL.format(name=name, more=more) for name in MODELS)
+    file = site.write("callboard.toml", head + models + end)
+    command = (sys.executable, "-m", "callboard.cli.main", "serve", "--config", file)
+    return Launch(argv=command, env={"PYTHONPATH": str(PACKAGE.parent)})
+
+
+def relay(site: Site) -> Launch:
+    """Requests are passed on as they come; limiter, ledger and log line included."""
+    return _launch(site, "", "")
+
+
+def actors(site: Site) -> Launch:
+    """A fallback that cannot relay keeps each request from being passed on: an Assistant runs its turn."""
+    return _launch(site, 'fallbacks = ["spare"]\n', SPARE)
+
+
+GATEWAYS = (
+    Gateway(name="callboard", about="Callboard, relay", version=_version, launch=relay),
+    Gateway(name="callboard-actors", about="Callboard, actor path", version=_version, launch=actors),
+)
