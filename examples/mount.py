@@ -4,11 +4,11 @@ import contextlib
 import sys
 
 import anyio
-import uvicorn
+import uvicorn  # or any other ASGI server
 
 import callboard
 from callboard.serving.app import App
-from callboard.serving.exchange import Receive, Scope, Send
+from callboard.serving.asgi import Receive, Scope, Send
 
 PREFIX = "/assistant"
 

@@ -52,13 +52,13 @@ CONFINED = {
     "httpcore2": {"transport"},
     "httptools": {"transport", "serving"},
     "structlog": {"telemetry"},
-    "uvicorn": {"serving"},
+    "uvicorn": set(),
     "mcp": {"tools", "actors"},
     "rich": {"cli"},
     "httpx": set(),
     "xllamacpp": {"providers"},
     "trio": set(),
-    "asyncio": {"serving", "kernel"},
+    "asyncio": {"serving", "kernel", "transport"},
 }
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

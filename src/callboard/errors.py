@@ -6,6 +6,7 @@
     ├── Refusal                     part of a protocol: answers the asker, leaves the actor alive
     │   ├── InvalidRequest          the client sent something we cannot serve            400
     │   │   ├── LocalWireError      bytes from our client break their dialect            400
+    │   │   ├── UnreadableRequest   the HTTP message itself is broken, or came too slowly 400…505
     │   │   ├── ContextTooLong      the prompt does not fit the model's window           400
     │   │   └── InvalidArguments    a tool was called with arguments its schema refuses  400
     │   ├── Unauthenticated         no key, or not one of ours                           401
@@ -86,6 +87,18 @@ class InvalidRequest(Refusal):
 
 class LocalWireError(InvalidRequest):
     """Bytes on our client's side break JSON, the dialect, or a limit on either."""
+
+
+class UnreadableRequest(InvalidRequest):
+    """The HTTP message itself is broken, too large in its head, or did not come in time.
+
+    Attributes:
+        status: 400, 408, 417, 431, 501 or 505.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ContextTooLong(InvalidRequest):

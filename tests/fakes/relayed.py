@@ -20,7 +20,7 @@ from callboard.actors.rate_limiter import Accounts
 from callboard.providers.script import Script
 from callboard.tools.function import FunctionTool
 from tests.fakes.company import Stage
-from tests.fakes.served import Served, served
+from tests.fakes.served import Carrier, Served, served
 from tests.fakes.upstream import FakeUpstream, serve_upstream
 
 Leave = Literal["fin", "rst"]
@@ -69,13 +69,18 @@ def openai_config(base_url: str, **more: object) -> dict[str, object]:
 
 @asynccontextmanager
 async def relayed(
-    *, tools: Sequence[FunctionTool[..., object]] = (), config: Mapping[str, object] | None = None
+    *,
+    tools: Sequence[FunctionTool[..., object]] = (),
+    config: Mapping[str, object] | None = None,
+    carrier: Carrier = "own",
 ) -> AsyncIterator[Relayed]:
     """A server in front of an upstream, for the length of the block."""
     stage = Stage(unused=Script())
     async with (
         serve_upstream() as upstream,
-        served(stage, tools=tools, config=openai_config(upstream.base_url, **(config or {}))) as server,
+        served(
+            stage, tools=tools, config=openai_config(upstream.base_url, **(config or {})), carrier=carrier
+        ) as server,
     ):
         yield Relayed(upstream=upstream, server=server, stage=stage)
 

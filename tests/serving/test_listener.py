@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from callboard.providers.script import Script
-from callboard.serving.listener import ListenLimits
+from callboard.serving.http1 import ListenLimits
 from tests.fakes.company import Stage
 from tests.fakes.served import served
 

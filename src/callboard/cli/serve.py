@@ -22,7 +22,7 @@ from callboard.domain.observation import (
 from callboard.runtime import LOG_SCHEMA, open_runtime
 from callboard.serving.assembly import admission_of, build_app
 from callboard.serving.auth import check_listen_address
-from callboard.serving.listener import ListenLimits
+from callboard.serving.http1 import ListenLimits
 from callboard.serving.server import Listen, serve
 
 
@@ -57,12 +57,14 @@ async def _serve(config: Config) -> None:
     listen = Listen(
         host=server.host,
         port=server.port,
-        keep_alive_s=server.keep_alive_seconds,
         drain_s=server.drain_seconds,
         limits=ListenLimits(
             header_s=server.header_seconds,
             body_idle_s=server.body_idle_seconds,
+            keep_alive_s=server.keep_alive_seconds,
+            send_idle_s=server.send_idle_seconds,
             connections=server.max_connections,
+            connections_per_address=server.max_connections_per_address,
         ),
     )
     async with open_runtime(config) as runtime:

@@ -35,7 +35,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         body_idle_seconds: The longest pause within a request body.
         keep_alive_seconds: How long an idle connection stays open.
         heartbeat_seconds: Pause of a stream after which a comment line is sent, so that proxies keep it open.
+        send_idle_seconds: How long a client may read nothing of what we have for it.
         max_connections: Sockets open at the same time.
+        max_connections_per_address: The same for one network address.
         max_rounds: Rounds of our tools in one answer of ``/v1/chat/completions``.
         allowed_hosts: Names accepted in ``Host``, besides the address we listen on and loopback names.
     """
@@ -50,7 +52,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     body_idle_seconds: Seconds = 30.0
     keep_alive_seconds: Seconds = 5.0
     heartbeat_seconds: Seconds = 15.0
+    send_idle_seconds: Seconds = 60.0
     max_connections: Count = 4096
+    max_connections_per_address: Count = 2048
     max_rounds: Count = 25
     allowed_hosts: tuple[str, ...] = ()
 

@@ -2,76 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import OrderedDict
+from typing import Protocol
 
-from anyio import CancelScope, CapacityLimiter, WouldBlock
+import anyio
 
 from callboard.errors import Draining, Overloaded
 
 
+class Stoppable(Protocol):
+    """What holds a place."""
+
+    def stop(self, reason: Exception) -> None:
+        """Cancel it, for this reason."""
+
+
 class Admission:
-    """Bounds what is served at once. FIFO.
+    """Bounds what is served at once. First come, first served.
 
     Args:
         places: Requests in work at the same time.
         queue: Requests waiting for a place; one more is refused.
+
+    Attributes:
+        closed: Whether nothing more is admitted.
     """
 
     def __init__(self, places: int, queue: int) -> None:
-        self._limiter = CapacityLimiter(places)
+        self.closed = False
+        self._places = places
         self._queue = queue
-        self._scopes: set[CancelScope] = set()
-        self._closed = False
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more is admitted."""
-        return self._closed
+        self._holders: set[Stoppable] = set()
+        self._line: OrderedDict[Stoppable, anyio.Event] = OrderedDict()
 
     @property
     def in_work(self) -> int:
         """Requests that hold a place or wait for one."""
-        return len(self._scopes)
+        return len(self._holders) + len(self._line)
 
-    def close(self) -> None:
-        """Admit nothing more; what is in work goes on."""
-        self._closed = True
+    def take(self, holder: Stoppable) -> bool:
+        """Take a place if one is free: then `give_back` must follow. False where `wait` is needed.
 
-    def break_off(self) -> None:
-        """Stop everything in work: each block is left with `Draining`."""
-        self._closed = True
-        for scope in self._scopes:
-            scope.cancel()
+        Raises:
+            Draining: Nothing is admitted any more.
+        """
+        if self.closed:
+            raise Draining("This server is shutting down.")
+        if self._line or len(self._holders) >= self._places:
+            return False
+        self._holders.add(holder)
+        return True
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place for as long as the block runs.
+    async def wait(self, holder: Stoppable) -> None:
+        """Wait in line for a place; `give_back` must follow where it returns.
 
         Raises:
             Overloaded: The line is as long as it may be.
-            Draining: Nothing is admitted any more, or the block was broken off.
         """
-        if self._closed:
-            raise Draining("This server is shutting down.")
-        holder = object()
-        with CancelScope() as scope:
-            self._scopes.add(scope)
-            try:
-                await self._take(holder)
-                try:
-                    yield
-                finally:
-                    self._limiter.release_on_behalf_of(holder)
-            finally:
-                self._scopes.discard(scope)
-        if scope.cancelled_caught:
-            raise Draining("This server is shutting down; the answer was broken off.")
-
-    async def _take(self, holder: object) -> None:
+        if len(self._line) >= self._queue:
+            raise Overloaded("This server is at capacity.")
+        turn = self._line[holder] = anyio.Event()
         try:
-            self._limiter.acquire_on_behalf_of_nowait(holder)
-        except WouldBlock:
-            if self._limiter.statistics().tasks_waiting >= self._queue:
-                raise Overloaded("This server is at capacity.") from None
-            await self._limiter.acquire_on_behalf_of(holder)
+            await turn.wait()
+        except BaseException:
+            # Cancelled in line, or just as the place was handed over.
+            if self._line.pop(holder, None) is None:
+                self.give_back(holder)
+            raise
+
+    def give_back(self, holder: Stoppable) -> None:
+        """Leave the place to the first in line."""
+        self._holders.discard(holder)
+        if self._line and len(self._holders) < self._places:
+            first, turn = self._line.popitem(last=False)
+            self._holders.add(first)
+            turn.set()
+
+    def close(self) -> None:
+        """Admit nothing more; what is in work goes on."""
+        self.closed = True
+
+    def break_off(self) -> None:
+        """Stop everything in work or in line, with `Draining`."""
+        self.closed = True
+        for holder in (*self._holders, *self._line):
+            holder.stop(Draining("This server is shutting down; the answer was broken off."))

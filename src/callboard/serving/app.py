@@ -1,7 +1,8 @@
-"""The ASGI application: a table of routes, each with the permission it needs.
+"""The application: a table of routes, each with the permission it needs.
 
-Mount it in any ASGI server or application. It holds no state of its own: everything behind the doors is the
-runtime's. Every request ends in exactly one closing observation, whatever happened to it.
+Our own server hands exchanges to `App.serve`; as an ASGI callable it can be mounted in any other server or
+application. It holds no state of its own: everything behind the doors is the runtime's. Every request ends in
+exactly one closing observation, whatever happened to it.
 
 Source: ASGI specification 3.0.
 """
@@ -11,13 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import anyio
 from msgspec import Struct
 
 from callboard.domain.meter import Meter
 from callboard.errors import CallboardError, MethodNotAllowed, NotFound
 from callboard.serving.admission import Admission
+from callboard.serving.asgi import AsgiExchange, Receive, Scope, Send
 from callboard.serving.auth import Doorkeeper
-from callboard.serving.exchange import ClientGone, Exchange, Receive, Scope, Send
+from callboard.serving.exchange import ClientGone, Exchange
 from callboard.serving.failures import answer_failure, error_type_of
 from callboard.serving.house import House
 from callboard.serving.visit import Handler, Visit
@@ -27,6 +30,8 @@ from callboard.wire.sse import encode_event
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 CANCELLED = "cancelled"
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for it, understood by every log reader
+LAST_WORDS_S = 1.0
+"""Time for an answer that is broken off to say so to a client that reads slowly."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -43,7 +48,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class App:
-    """The ASGI callable.
+    """The ASGI callable, and what our own server serves.
 
     Args:
         house: What is behind the doors.
@@ -67,27 +72,29 @@ class App:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            exchange = AsgiExchange(scope, receive, send)
+            with exchange.scope:
+                await self.serve(exchange)
         else:
             # A WebSocket: no route takes one yet.
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, self._request_id(scope))
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one request. Raises nothing but a cancellation."""
+        exchange.request_id = self._request_id(exchange)
         meter = Meter(exchange.request_id, exchange.path, self._house.clock_ns)
         try:
             await self._answer(exchange, meter)
-        except ClientGone:
-            meter.error_type = CANCELLED
-            exchange.status = CLIENT_CLOSED_REQUEST
+        except ClientGone as gone:
+            await _stopped(exchange, meter, gone)
         except Exception as error:  # noqa: BLE001 - the server's edge
             meter.error_type = error_type_of(error)
             if not isinstance(error, CallboardError):
                 self._house.bug(exchange.request_id, error)
             await _tell(exchange, error)
         except BaseException:
-            meter.error_type = CANCELLED
+            await _stopped(exchange, meter, exchange.stopped)
             raise
         finally:
             self._house.observe(meter.close(exchange.status))
@@ -106,18 +113,24 @@ class App:
         if not route.works:
             await route.handle(visit)
             return
-        meter.enter("queue")
-        async with self._admission.place():
+        admission = self._admission
+        if not admission.take(exchange):
+            meter.enter("queue")
+            # The client is watched from the line too: nobody waits for somebody who has gone.
+            await exchange.attend(lambda: admission.wait(exchange))
             meter.enter("own")
+        try:
             with self._house.admit():
                 await route.handle(visit)
+        finally:
+            admission.give_back(exchange)
 
-    def _request_id(self, scope: Scope) -> str:
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                given: str = value.decode("latin-1")
-                if REQUEST_ID.fullmatch(given):
-                    return given
+    def _request_id(self, exchange: Exchange) -> str:
+        raw = exchange.header(b"x-request-id")
+        if raw is not None:
+            given = raw.decode("latin-1")
+            if REQUEST_ID.fullmatch(given):
+                return given
         return self._house.new_id("req_")
 
 
@@ -127,6 +140,17 @@ async def _tell(exchange: Exchange, error: Exception) -> None:
         await answer_failure(exchange, error)
     elif exchange.stream is not None and not exchange.complete:
         await exchange.stream.break_off(encode_event(encode_error(error, request_id=exchange.request_id)))
+
+
+async def _stopped(exchange: Exchange, meter: Meter, reason: Exception | None) -> None:
+    """Settle what an exchange that was cancelled comes to, and say why to whoever still listens."""
+    meter.error_type = CANCELLED
+    if isinstance(reason, ClientGone):
+        exchange.status = CLIENT_CLOSED_REQUEST
+    elif reason is not None:
+        meter.error_type = error_type_of(reason)
+        with anyio.move_on_after(LAST_WORDS_S, shield=True):
+            await _tell(exchange, reason)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

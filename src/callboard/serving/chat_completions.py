@@ -18,7 +18,6 @@ from callboard.domain.fold import Fold
 from callboard.domain.turn import ToolFinished, ToolStarted
 from callboard.errors import InvalidRequest
 from callboard.serving.events import EventStream
-from callboard.serving.presence import until_gone
 from callboard.serving.relay import relay
 from callboard.serving.visit import Visit
 from callboard.wire.json import check
@@ -48,13 +47,11 @@ async def chat_completions(visit: Visit) -> None:
     )
     if chat.stream:
         stream = EventStream(visit.exchange)
-        await until_gone(
-            visit.exchange,
-            lambda: _stream(visit, chat, order, stream),
-            beside=lambda: stream.keep_alive(visit.house.heartbeat_s),
+        await visit.exchange.attend(
+            lambda: _stream(visit, chat, order, stream), heartbeat_s=visit.house.heartbeat_s
         )
     else:
-        await until_gone(visit.exchange, lambda: _whole(visit, order))
+        await visit.exchange.attend(lambda: _whole(visit, order))
 
 
 async def _whole(visit: Visit, order: TurnOrder) -> None:

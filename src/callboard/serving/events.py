@@ -9,8 +9,6 @@ Source: WHATWG HTML, 9.2.6 "Interpreting an event stream": lines that begin with
 
 from __future__ import annotations
 
-import anyio
-
 from callboard.serving.exchange import Exchange, Header
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -23,7 +21,7 @@ STREAM_HEADERS: tuple[Header, ...] = (
 
 
 class EventStream:
-    """The answer to one exchange as a stream. Pieces come from one task; `keep_alive` runs in another."""
+    """The answer to one exchange as a stream. Used by one task; `beat` by whoever keeps time."""
 
     __slots__ = ("_between_events", "_exchange", "_wrote", "started")
 
@@ -41,7 +39,6 @@ class EventStream:
             piece: Bytes of the stream.
             between_events: Whether the stream stands between two events afterwards.
         """
-        self._wrote = True
         self._between_events = False
         if not self.started:
             self.started = True
@@ -63,13 +60,11 @@ class EventStream:
         self._between_events = False
         await self._exchange.send(b"", more=False)
 
-    async def keep_alive(self, interval_s: float) -> None:
-        """Write a comment whenever nothing was written for ``interval_s``; runs until it is cancelled.
+    def beat(self) -> bytes | None:
+        """A comment, where nothing was written since the last beat and one may be written now.
 
         It begins with the stream: until then the status is still open, and an error can still be told by it.
         """
-        while True:
-            self._wrote = False
-            await anyio.sleep(interval_s)
-            if self.started and not self._wrote and self._between_events:
-                await self._exchange.send(KEEP_ALIVE)
+        silent = self.started and not self._wrote and self._between_events
+        self._wrote = False
+        return KEEP_ALIVE if silent else None

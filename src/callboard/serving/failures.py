@@ -8,6 +8,7 @@ from callboard.errors import (
     CallboardError,
     Overloaded,
     RateLimited,
+    UnreadableRequest,
     UpstreamError,
 )
 from callboard.serving.exchange import Exchange, Header
@@ -21,6 +22,8 @@ def error_type_of(error: BaseException) -> str:
 
 def status_of(error: BaseException) -> int:
     """The HTTP status that tells of ``error``."""
+    if isinstance(error, UnreadableRequest):
+        return error.status
     return error.status_hint if isinstance(error, CallboardError) else 500
 
 
@@ -37,8 +40,4 @@ def headers_of(error: BaseException) -> tuple[Header, ...]:
 async def answer_failure(exchange: Exchange, error: BaseException) -> None:
     """Tell the client of ``error``, where nothing has been sent yet."""
     body = encode_error(error, request_id=exchange.request_id)
-    headers = headers_of(error)
-    if status_of(error) == 413:
-        # What is left of the body is not read, so the connection cannot be used again.
-        headers = (*headers, (b"connection", b"close"))
-    await exchange.respond(status_of(error), body, headers=headers)
+    await exchange.respond(status_of(error), body, headers=headers_of(error))

@@ -12,7 +12,6 @@ from callboard.domain.estimate import tokens_of_bytes
 from callboard.domain.usage import Usage
 from callboard.errors import Failure, StreamIncomplete
 from callboard.serving.events import EventStream
-from callboard.serving.presence import until_gone
 from callboard.serving.visit import Visit
 from callboard.transport.http import HttpResponse
 from callboard.wire.openai_chat.relay import Peek, RelayMeter, rewrite
@@ -36,13 +35,11 @@ async def relay(visit: Visit, body: bytes, asked: Peek) -> None:
     call = UpstreamCall(visit.house.providers, demand, visit.meter)
     if asked.stream:
         stream = EventStream(visit.exchange)
-        await until_gone(
-            visit.exchange,
-            lambda: _stream(visit, _Relayed(call, body, asked), stream),
-            beside=lambda: stream.keep_alive(visit.house.heartbeat_s),
+        await visit.exchange.attend(
+            lambda: _stream(visit, _Relayed(call, body, asked), stream), heartbeat_s=visit.house.heartbeat_s
         )
     else:
-        await until_gone(visit.exchange, lambda: _whole(visit, _Relayed(call, body, asked)))
+        await visit.exchange.attend(lambda: _whole(visit, _Relayed(call, body, asked)))
 
 
 class _Relayed:

@@ -1,30 +1,33 @@
-"""`callboard serve`'s own server: uvicorn with our protocol and our way of stopping.
+"""`callboard serve`'s own server, and its way of stopping.
 
 On the first SIGTERM or SIGINT the listening socket closes, idle connections close, new requests on open ones
 are answered 503, and what is in work goes on; after the drain time it is broken off with an error that says
-so. A second signal ends it at once.
+so. A second signal breaks it off at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import anyio
-import uvicorn
 from msgspec import Struct
 
 from callboard.errors import ConfigurationError
 from callboard.serving.admission import Admission
 from callboard.serving.app import App
-from callboard.serving.listener import ListenLimits, bounded
+from callboard.serving.http1 import Listener, ListenLimits
 
 BREAK_OFF_S = 1.0
 """Time for broken-off answers to say so."""
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+BACKLOG = 2048
+"""Connections that the system may hold for us before we accept them."""
 
 
 class Listen(Struct, frozen=True, kw_only=True):
@@ -32,27 +35,13 @@ class Listen(Struct, frozen=True, kw_only=True):
 
     Attributes:
         port: 0 lets the system choose.
-        keep_alive_s: How long an idle connection stays open.
         drain_s: How long work goes on after the first signal.
     """
 
     host: str
     port: int
-    keep_alive_s: float
     drain_s: float
-    limits: ListenLimits
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: signals are ours."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.servers: list[asyncio.base_events.Server] = []
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    limits: ListenLimits = ListenLimits()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -66,7 +55,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
@@ -95,55 +84,38 @@ async def serve(
         started: Told the address when requests are taken.
         draining: Told when the first signal has come.
     """
-    listener = bind(listen.host, listen.port)
-    server = _Server(_uvicorn_config(app, listen))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch_signals, server, admission, listen.drain_s, draining)
-        host = f"[{listen.host}]" if ":" in listen.host else listen.host
-        started(f"http://{host}:{listener.getsockname()[1]}/")
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            # uvicorn leaves its sockets open where it is cancelled instead of told to stop.
-            for each in server.servers:
-                each.close()
-            listener.close()
-        tasks.cancel_scope.cancel()
-
-
-def _uvicorn_config(app: App, listen: Listen) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=bounded(listen.limits),
-        ws="none",
-        lifespan="off",
-        loop="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=max(1, round(listen.keep_alive_s)),
-        # Ours comes first; this one is for what does not react.
-        timeout_graceful_shutdown=max(1, round(listen.drain_s + 2 * BREAK_OFF_S)),
-    )
-
-
-async def _watch_signals(
-    server: _Server, admission: Admission, drain_s: float, draining: Callable[[], None]
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        await anext(signals)
-        admission.close()
-        draining()
-        server.should_exit = True
+    with bind(listen.host, listen.port) as bound, anyio.open_signal_receiver(*STOPPING) as signals:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_break_off_later, admission, drain_s)
-            await anext(signals)
-            admission.break_off()
-            server.force_exit = True
+            listener = Listener(app.serve, listen.limits, tasks)
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(listener.connect, sock=bound, backlog=BACKLOG)
+            try:
+                host = f"[{listen.host}]" if ":" in listen.host else listen.host
+                started(f"http://{host}:{bound.getsockname()[1]}/")
+                await anext(signals)
+                admission.close()
+                draining()
+                server.close()
+                await _drain(listener, admission, listen.drain_s, signals)
+            finally:
+                server.close()
+                listener.abort()
             tasks.cancel_scope.cancel()
 
 
-async def _break_off_later(admission: Admission, drain_s: float) -> None:
-    await anyio.sleep(drain_s)
-    admission.break_off()
+async def _drain(
+    listener: Listener, admission: Admission, drain_s: float, signals: AsyncIterator[signal.Signals]
+) -> None:
+    """Wait for the connections to end, and see to it that they do."""
+
+    async def break_off() -> None:
+        with anyio.move_on_after(drain_s):
+            await anext(signals)
+        admission.break_off()
+        await anyio.sleep(BREAK_OFF_S)
+        listener.abort()
+
+    async with anyio.create_task_group() as stopping:
+        stopping.start_soon(break_off)
+        await listener.retire()
+        stopping.cancel_scope.cancel()

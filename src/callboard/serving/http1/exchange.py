@@ -1,0 +1,217 @@
+"""One exchange on a connection of our own server."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from callboard.serving.exchange import JSON, Exchange, Header, too_large
+from callboard.serving.http1 import head
+from callboard.serving.http1.request import Head
+
+EARLY_BYTES = 64 * 1024
+"""So much of a body is taken in before anybody asks for it; then the socket is not read."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Wire(Protocol):
+    """What an exchange needs of its connection."""
+
+    def write(self, data: bytes) -> None:
+        """Hand over bytes for the client."""
+
+    async def drained(self) -> None:
+        """Wait while the client reads more slowly than we write."""
+
+    def pause(self) -> None:
+        """Read nothing more from the client for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def stop(self) -> None:
+        """Cancel what is done for the client."""
+
+    def beats(self, exchange: Http1Exchange, interval_s: float | None) -> None:
+        """Keep ``exchange`` alive while it is silent; None ends that."""
+
+    def future(self) -> Future[None]:
+        """Something to wait on."""
+
+    def date(self) -> bytes:
+        """The ``date`` field."""
+
+
+class Http1Exchange(Exchange):
+    """See `Exchange`. The connection feeds it; its task answers.
+
+    Attributes:
+        received: Whether the whole request has come.
+        keep_alive: Whether the connection shall serve another request after this one.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_chunked",
+        "_expects",
+        "_head",
+        "_http_1_0",
+        "_pieces",
+        "_silent",
+        "_size",
+        "_wanted",
+        "_wire",
+        "keep_alive",
+        "received",
+    )
+
+    def __init__(self, wire: Wire, asked: Head) -> None:
+        super().__init__(asked.method, asked.path, asked.headers)
+        self.received = False
+        self.keep_alive = asked.keep_alive
+        self._wire = wire
+        self._http_1_0 = asked.http_1_0
+        self._expects = not asked.http_1_0 and b"expect" in asked.headers
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._wanted = False
+        self._arrived: Future[None] | None = None
+        self._head: bytes | None = None
+        self._chunked = False
+        self._silent = False
+
+    # --- the connection's side ------------------------------------------------------------------------------
+
+    def feed(self, piece: bytes) -> None:
+        """A piece of the body has come."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._wanted:
+            self._wake()
+        elif self._size > EARLY_BYTES:
+            self._wire.pause()
+
+    def feed_end(self) -> None:
+        """The request is whole."""
+        self.received = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    # --- the application's side -----------------------------------------------------------------------------
+
+    async def body(self, limit: int) -> bytes:
+        """See `Exchange.body`."""
+        self.check_body(limit)
+        if not self.received:
+            await self._rest_of_body(limit)
+        if self._size > limit:
+            raise too_large(limit)
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _rest_of_body(self, limit: int) -> None:
+        self._wanted = True
+        if self._expects and not self._pieces:
+            self._wire.write(CONTINUE)
+        self._wire.resume()
+        while not self.received and self._size <= limit:
+            self._arrived = self._wire.future()
+            await self._arrived
+
+    async def attend(self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None) -> None:
+        """See `Exchange.attend`. A client that leaves cancels its connection's task: nobody has to watch."""
+        if heartbeat_s is None:
+            await work()
+            return
+        self._wire.beats(self, heartbeat_s)
+        try:
+            await work()
+        finally:
+            self._wire.beats(self, None)
+
+    async def start(self, status: int, headers: Iterable[Header]) -> None:
+        """See `Exchange.start`."""
+        lines, names = head.field_lines(headers)
+        self.status = status
+        self._silent = not head.has_body(self.method, status)
+        framing = b""
+        if b"content-length" not in names and not self._silent:
+            if self._http_1_0:
+                self.keep_alive = False
+            else:
+                self._chunked = True
+                framing = head.CHUNKED
+        if b"connection" in names:
+            self.keep_alive = False
+        self._head = b"".join(
+            (head.status_line(status), self._wire.date(), lines, framing, self._own_fields(said=names))
+        )
+
+    async def respond(
+        self, status: int, body: bytes, *, media: bytes = JSON, headers: Iterable[Header] = ()
+    ) -> None:
+        """See `Exchange.respond`: head and body in one write."""
+        lines, names = head.field_lines(headers)
+        self.status = status
+        if b"connection" in names:
+            self.keep_alive = False
+        self.complete = True
+        self._wire.write(
+            b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b"
+            % (
+                head.status_line(status),
+                self._wire.date(),
+                media,
+                len(body),
+                lines,
+                self._own_fields(said=names),
+                body if self.method != "HEAD" else b"",
+            )
+        )
+        await self._wire.drained()
+
+    async def send(self, piece: bytes, *, more: bool = True) -> None:
+        """See `Exchange.send`."""
+        self.complete = not more
+        self._write(piece, more=more)
+        await self._wire.drained()
+
+    def stop(self, reason: Exception) -> None:
+        """See `Exchange.stop`."""
+        self.stopped = reason
+        self._wire.stop()
+
+    def beat(self) -> None:
+        """Give a sign of life if the stream has been silent since the last one."""
+        sign = self.stream.beat() if self.stream is not None else None
+        if sign is not None:
+            self._write(sign, more=True)
+
+    def _write(self, piece: bytes, *, more: bool) -> None:
+        begin, self._head = self._head or b"", None
+        if self._silent:
+            data = begin
+        elif not self._chunked:
+            data = begin + piece
+        else:
+            data = begin + (head.chunk(piece) if piece else b"") + (b"" if more else head.LAST_CHUNK)
+        if data:
+            self._wire.write(data)
+
+    def _own_fields(self, *, said: frozenset[bytes]) -> bytes:
+        """The fields that every answer has, and the end of the head."""
+        if not self.received:
+            # What is left of the request is not read, so the connection cannot be used again.
+            self.keep_alive = False
+        connection = b""
+        if b"connection" not in said:
+            if not self.keep_alive:
+                connection = head.CLOSE
+            elif self._http_1_0:
+                connection = head.KEEP
+        return b"x-request-id: %b\r\n%b\r\n" % (self.request_id.encode(), connection)

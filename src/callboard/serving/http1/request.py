@@ -1,0 +1,201 @@
+"""The server's side of HTTP/1.1 requests: bytes in, exchanges out. No I/O.
+
+llhttp does the grammar, strictly. What it lets through and a server must not is refused here: heads without
+end, a message whose length can be read in two ways, no or two hosts, a target that is not a path.
+
+Source: RFC 9112, 2.5 (versions), 3.2 (host and target), 6.1 and 6.3 (message length), 9.3 (persistence);
+RFC 9110, 7.8 (upgrade), 10.1.1 (expect); RFC 6585, 5 (431).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import unquote
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from callboard.errors import UnreadableRequest
+from callboard.serving.http1.limits import ListenLimits
+
+TOO_LARGE = "The request's header fields are too large."
+
+
+class Head:
+    """The head of a request.
+
+    Attributes:
+        path: Without the query, percent-decoded.
+        headers: Values by lower-case name; of a repeated field the first.
+        keep_alive: Whether the client wants to send another request.
+    """
+
+    __slots__ = ("headers", "http_1_0", "keep_alive", "method", "path")
+
+    def __init__(
+        self, method: str, path: str, headers: dict[bytes, bytes], *, http_1_0: bool, keep_alive: bool
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.http_1_0 = http_1_0
+        self.keep_alive = keep_alive
+
+
+class Sink(Protocol):
+    """Who is told of what was parsed, in this order for each request."""
+
+    def on_head(self, head: Head) -> None:
+        """The head is whole."""
+
+    def on_piece(self, piece: bytes) -> None:
+        """A piece of the body, without its framing."""
+
+    def on_end(self) -> None:
+        """The request is whole."""
+
+
+class RequestParser:
+    """Parses the requests of one connection.
+
+    Attributes:
+        in_head: Whether a head has begun and is not whole.
+    """
+
+    __slots__ = (
+        "_at_head",
+        "_fault",
+        "_head_bytes",
+        "_headers",
+        "_http",
+        "_limits",
+        "_repeated",
+        "_sink",
+        "_target",
+        "_without_progress",
+    )
+
+    def __init__(self, sink: Sink, limits: ListenLimits) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._http = HttpRequestParser(self)
+        self._fault: UnreadableRequest | None = None
+        self._at_head = True
+        self._without_progress = 0
+        self._new()
+
+    def _new(self) -> None:
+        self._headers: dict[bytes, bytes] = {}
+        self._repeated: list[bytes] = []
+        self._target = b""
+        self._head_bytes = 0
+
+    @property
+    def in_head(self) -> bool:
+        """See the class."""
+        return self._at_head and self._without_progress > 0
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes from the client.
+
+        Returns:
+            False where what follows is not HTTP/1.1 any more: the client wants another protocol.
+
+        Raises:
+            UnreadableRequest: They are not HTTP, or a limit is exceeded; no more may be fed.
+        """
+        self._without_progress += len(data)
+        try:
+            self._http.feed_data(data)
+        except HttpParserUpgrade:
+            return False
+        except HttpParserError as error:
+            raise self._fault or UnreadableRequest("The request is not valid HTTP.") from error
+        # llhttp hands out a field only when it is whole, and chunk extensions and trailers never.
+        if self._without_progress > 2 * self._limits.header_bytes and self._without_progress > len(data):
+            raise UnreadableRequest(TOO_LARGE, 431)
+        return True
+
+    # --- called by httptools --------------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        """(A part of) the request target."""
+        self._target += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or a trailer, which is dropped."""
+        self._count(len(name) + len(value) + 4)
+        if not self._at_head:
+            return
+        lower = name.lower()
+        headers = self._headers
+        if lower in headers:
+            self._repeated.append(lower)
+        else:
+            headers[lower] = value
+        if len(headers) + len(self._repeated) > self._limits.header_count:
+            raise self._refuse("The request has too many header fields.", 431)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: check what llhttp lets through."""
+        http = self._http
+        version = http.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise self._refuse("This server speaks HTTP/1.1.", 505)
+        headers = self._headers
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None:
+            self._check_coding(coding, version)
+        if (b"host" not in headers and version == "1.1") or b"host" in self._repeated:
+            raise self._refuse("The request must have exactly one Host.")
+        if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
+            raise self._refuse("This expectation cannot be met.", 417)
+        head = Head(
+            http.get_method().decode("ascii"),
+            self._path(),
+            headers,
+            http_1_0=version == "1.0",
+            keep_alive=http.should_keep_alive(),
+        )
+        self._at_head = False
+        self._without_progress = 0
+        self._new()
+        self._sink.on_head(head)
+
+    def on_body(self, piece: bytes) -> None:
+        """A piece of the body."""
+        self._without_progress = 0
+        self._sink.on_piece(piece)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._at_head = True
+        self._without_progress = 0
+        self._head_bytes = 0
+        self._sink.on_end()
+
+    # --- checks ---------------------------------------------------------------------------------------------
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._limits.header_bytes:
+            raise self._refuse(TOO_LARGE, 431)
+
+    def _check_coding(self, coding: bytes, version: str) -> None:
+        if b"content-length" in self._headers:
+            raise self._refuse("The request has both Content-Length and Transfer-Encoding.")
+        if version == "1.0" or b"transfer-encoding" in self._repeated:
+            raise self._refuse("The request's Transfer-Encoding cannot be relied on.")
+        if coding.lower() != b"chunked":
+            raise self._refuse("This transfer coding is not implemented.", 501)
+
+    def _path(self) -> str:
+        target = self._target
+        if not target.startswith(b"/") or not target.isascii():
+            raise self._refuse("The request target must be a path.")
+        path = target.partition(b"?")[0].decode("ascii")
+        return unquote(path) if "%" in path else path
+
+    def _refuse(self, message: str, status: int = 400) -> UnreadableRequest:
+        self._fault = UnreadableRequest(message, status)
+        return self._fault
