@@ -4,7 +4,6 @@ import socket
 
 import anyio
 import pytest
-from anyio.abc import SocketAttribute
 
 from callboard.errors import UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.connection import Connection, dial
@@ -31,7 +30,7 @@ async def test_small_writes_are_not_held_back() -> None:
     with anyio.fail_after(5):
         async with serve(Peer.until_closed) as server:
             connection = await connect(server.port, "127.0.0.1")
-            raw = connection.stream.extra(SocketAttribute.raw_socket)
+            raw = connection.raw_socket
             assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
             await connection.aclose()
             await server.until_open(0)

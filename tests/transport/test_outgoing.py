@@ -64,7 +64,7 @@ def test_a_strange_method_is_refused(method: str) -> None:
 
 def test_the_head_is_complete() -> None:
     request = HttpRequest(method="POST", url="http://a.test:8/p?q", headers=(("X-Y", " \tz "),), body=b"four")
-    assert prepare(request).head() == (
+    assert prepare(request).head == (
         b"POST /p?q HTTP/1.1\r\nHost: a.test:8\r\nX-Y: z\r\n"
         b"Accept-Encoding: identity\r\nContent-Length: 4\r\n\r\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -27,31 +28,46 @@ class Answer:
         RemoteWireError: On construction, where the body has an encoding we do not know.
     """
 
-    __slots__ = ("_closed", "_decoder", "_ended", "_source", "headers", "status")
+    __slots__ = ("_closed", "_decoder", "_ended", "_fields", "_source", "status")
 
     def __init__(
         self,
         status: int,
-        headers: tuple[tuple[str, str], ...],
+        fields: Sequence[tuple[bytes, bytes]],
         source: BodySource,
         limits: Limits,
         *,
         bodiless: bool,
     ) -> None:
-        """``bodiless`` is true for answers to HEAD, whose headers describe a body that is not sent."""
+        """Take over an answer whose head has come.
+
+        Args:
+            status: The status code.
+            fields: Header fields in order, names in lower case.
+            source: Where the body comes from.
+            limits: What is accepted of it.
+            bodiless: True for answers to HEAD, whose headers describe a body that is not sent.
+        """
         self.status = status
-        self.headers = headers
-        encodings = [value for name, value in headers if name == "content-encoding"]
-        self._decoder = decoder_for("" if bodiless else ",".join(encodings), limits)
+        self._fields = fields
+        encodings = [value for name, value in fields if name == b"content-encoding"]
+        encoding = b",".join(encodings).decode("latin-1") if encodings and not bodiless else ""
+        self._decoder = decoder_for(encoding, limits)
         self._source = source
         self._ended = False
         self._closed = False
 
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Header fields in order, names in lower case."""
+        return tuple((name.decode("latin-1"), _text(value)) for name, value in self._fields)
+
     def header(self, name: str) -> str | None:
         """The first field of this lower-case name, None where there is none."""
-        for field, value in self.headers:
-            if field == name:
-                return value
+        wanted = name.encode("latin-1")
+        for field, value in self._fields:
+            if field == wanted:
+                return _text(value)
         return None
 
     def __aiter__(self) -> Self:
@@ -101,3 +117,7 @@ class Answer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _text(value: bytes) -> str:
+    return value.strip(b" \t").decode("latin-1")

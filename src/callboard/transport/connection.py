@@ -1,58 +1,88 @@
-"""One connection to an upstream: dialled through the guard, with TLS where the origin asks for it.
+"""A connection to an upstream as the pool sees it, and how it is made: through the guard, with TLS on demand.
 
-Closing never waits for the peer: there is no TLS goodbye and no lingering, the socket is simply closed.
+There are two kinds. `LoopConnection` speaks to asyncio's transports directly and is what plain HTTP gets on
+asyncio; `StreamConnection` is for TLS and for every other event loop. Both pass the same tests. Closing never
+waits for the peer: there is no TLS goodbye and no lingering, the socket is simply closed.
 """
 
 from __future__ import annotations
 
-import select
+import asyncio
+import socket
 import ssl
-import sys
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.abc import SocketStream
 from anyio.streams.tls import TLSStream
 
 from callboard.errors import UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.guard import DialGuard
-from callboard.transport.outgoing import Origin
+from callboard.transport.h1 import AnswerParser
+from callboard.transport.http import Timeouts
+from callboard.transport.loop_connection import connect_on_loop
+from callboard.transport.outgoing import Origin, Outgoing
+from callboard.transport.stream_connection import BROKEN, StreamConnection
 
-BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
-"""What an operation on a stream raises when the connection is gone (``ssl.SSLError`` is an ``OSError``)."""
-
-# As much as asyncio reads at once: anything smaller would be split and queued again behind our back.
-RECEIVE_BYTES = 256 * 1024
+C = TypeVar("C")
 
 
-class Connection:
-    """An open stream and what the pool has to know about it.
+class Exchange(Protocol):
+    """One request and its answer on one connection.
 
     Attributes:
-        stream: Where bytes go; plain TCP or TLS on top of it.
+        parser: Reads the answer.
+    """
+
+    parser: AnswerParser
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the answer is over and the connection can carry another request."""
+
+    async def begin(self, outgoing: Outgoing) -> None:
+        """Write the request and read until the head of the answer is complete.
+
+        An answer that arrives before the whole body was written ends the writing.
+
+        Raises:
+            UpstreamUnreachable: The connection broke before the head was complete.
+            UpstreamTimeout: ``first_byte_s``, ``total_s``, or ``idle_s`` while a large body was written.
+            RemoteWireError: The answer is not HTTP or its head too large.
+        """
+
+    async def receive_more(self) -> None:
+        """Return when more of the answer was parsed.
+
+        Raises:
+            StreamIncomplete: The connection broke before the body was complete.
+            UpstreamTimeout: ``idle_s`` or ``total_s`` passed.
+            RemoteWireError: The framing is broken.
+        """
+
+
+class Connection(Protocol):
+    """An open connection.
+
+    Attributes:
         idle_since: When its last answer ended, in ``time.monotonic`` seconds.
     """
 
-    __slots__ = ("_descriptor", "_poll", "_socket_stream", "idle_since", "stream")
+    idle_since: float
 
-    def __init__(self, stream: ByteStream, socket_stream: SocketStream) -> None:
-        self.stream = stream
-        self.idle_since = 0.0
-        self._socket_stream = socket_stream
-        self._descriptor = socket_stream.extra(SocketAttribute.raw_socket).fileno()  # noqa: S610 - no Django
-        if sys.platform != "win32":
-            self._poll = select.poll()
-            self._poll.register(self._descriptor, select.POLLIN)
+    @property
+    def raw_socket(self) -> socket.socket:
+        """The socket, to look at."""
+
+    def exchange(self, parser: AnswerParser, timeouts: Timeouts, *, deadline: float) -> Exchange:
+        """One call on this connection; one at a time. ``deadline`` is on the event loop's clock."""
 
     def is_quiet(self) -> bool:
         """Whether the idle peer has sent nothing: no end of stream, no reset, no unasked bytes."""
-        if sys.platform == "win32":
-            return not select.select([self._descriptor], [], [], 0)[0]
-        return not self._poll.poll(0)
 
     async def aclose(self) -> None:
         """Close the socket at once, also under cancellation."""
-        with anyio.CancelScope(shield=True):
-            await self._socket_stream.aclose()
 
 
 async def dial(origin: Origin, guard: DialGuard, tls: ssl.SSLContext | None, deadline: float) -> Connection:
@@ -70,11 +100,22 @@ async def dial(origin: Origin, guard: DialGuard, tls: ssl.SSLContext | None, dea
     """
     with anyio.CancelScope(deadline=deadline):
         addresses = await guard.addresses(origin.host, origin.port)
-        plain = await _connect_to_any(addresses, origin.port, deadline)
-        if tls is None:
-            return Connection(plain, plain)
-        return Connection(await _wrap(plain, origin.host, tls), plain)
+        if tls is not None:
+            plain = await _try_each(addresses, origin.port, deadline, anyio.connect_tcp)
+            return StreamConnection(await _wrap(plain, origin.host, tls), plain)
+        if _on_asyncio():
+            return await _try_each(addresses, origin.port, deadline, connect_on_loop)
+        plain = await _try_each(addresses, origin.port, deadline, anyio.connect_tcp)
+        return StreamConnection(plain, plain)
     raise UpstreamTimeout("connecting to the upstream took too long")
+
+
+def _on_asyncio() -> bool:
+    try:
+        # Under trio as a guest of asyncio there is a running loop, but no current task.
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 async def _wrap(plain: SocketStream, host: str, tls: ssl.SSLContext) -> TLSStream:
@@ -91,7 +132,9 @@ async def _wrap(plain: SocketStream, host: str, tls: ssl.SSLContext) -> TLSStrea
         raise
 
 
-async def _connect_to_any(addresses: tuple[str, ...], port: int, deadline: float) -> SocketStream:
+async def _try_each(
+    addresses: tuple[str, ...], port: int, deadline: float, connect: Callable[[str, int], Awaitable[C]]
+) -> C:
     """Try the addresses in order; each gets its share of the time, so that a dead one does not eat it all."""
     last_error: OSError | None = None
     for position, address in enumerate(addresses):
@@ -99,7 +142,7 @@ async def _connect_to_any(addresses: tuple[str, ...], port: int, deadline: float
         with anyio.move_on_after(share):
             try:
                 # asyncio, uvloop and trio all set TCP_NODELAY on the sockets they connect.
-                return await anyio.connect_tcp(address, port)
+                return await connect(address, port)
             except OSError as error:
                 last_error = error
     if last_error is None:

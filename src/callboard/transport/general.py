@@ -174,10 +174,8 @@ class GeneralClient:
             raise RemoteWireError("the upstream's answer has more headers than allowed")
         if sum(len(name) + len(value) for name, value in raw.headers) > self._limits.header_bytes:
             raise RemoteWireError("the upstream's answer has more header bytes than allowed")
-        headers = tuple(
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw.headers
-        )
-        return Answer(raw.status, headers, body, self._limits, bodiless=request.method == "HEAD")
+        fields = [(name.lower(), value) for name, value in raw.headers]
+        return Answer(raw.status, fields, body, self._limits, bodiless=request.method == "HEAD")
 
 
 class _Body:

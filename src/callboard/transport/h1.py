@@ -21,23 +21,24 @@ class AnswerParser:
 
     Attributes:
         status: Status code, valid once ``head_done``.
-        headers: Fields in order with lower-case names, valid once ``head_done``; trailers are dropped.
+        fields: In order with lower-case names, valid once ``head_done``; trailers are dropped.
         touched: Whether any byte of an answer has arrived.
         head_done: Whether status and headers are complete.
         complete: Whether the whole answer is.
+        pending: Bytes of the body that were parsed and not taken.
         reusable: Whether, once complete, the connection can carry another request.
     """
 
     __slots__ = (
         "_bodiless", "_fault", "_field_bytes", "_fields",
         "_interim", "_limits", "_parser", "_pieces", "_since_progress",
-        "_until_close", "complete", "head_done", "headers", "reusable", "status", "touched",
+        "_until_close", "complete", "fields", "head_done", "pending", "reusable", "status", "touched",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, *, bodiless: bool) -> None:
         """``bodiless`` is true for answers to HEAD, whose headers describe a body that is not sent."""
         self.status = 0
-        self.headers: list[tuple[str, str]] = []
+        self.fields: list[tuple[bytes, bytes]] = []
         self.touched = False
         self.head_done = False
         self.complete = False
@@ -51,6 +52,7 @@ class AnswerParser:
         self._fields: list[tuple[bytes, bytes]] = []
         self._since_progress = 0
         self._pieces: list[bytes] = []
+        self.pending = 0
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -102,6 +104,7 @@ class AnswerParser:
             return b""
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces = []
+        self.pending = 0
         return piece
 
     # Called by httptools while it is fed.
@@ -130,16 +133,14 @@ class AnswerParser:
             return
         if len(fields) > self._limits.header_count:
             self._fault = "the upstream's answer has more headers than allowed"
-        self.headers = [
-            (name.lower().decode("latin-1"), value.strip(b" \t").decode("latin-1")) for name, value in fields
-        ]
         self.status = status
         self.head_done = True
         self._since_progress = 0
-        names = {name for name, _ in self.headers}
-        if "transfer-encoding" in names:
-            self._check_transfer_encoding()
-        elif "content-length" not in names:
+        self.fields = [(name.lower(), value) for name, value in fields]
+        codings = [value for name, value in self.fields if name == b"transfer-encoding"]
+        if codings:
+            self._check_transfer_encoding(codings)
+        elif not any(name == b"content-length" for name, _ in self.fields):
             self._until_close = status not in {204, 304}
         if self._bodiless:
             self._end(reusable=self._parser.should_keep_alive())
@@ -151,6 +152,7 @@ class AnswerParser:
             return
         self._since_progress = 0
         self._pieces.append(piece)
+        self.pending += len(piece)
 
     def on_message_complete(self) -> None:
         """The message is over; an interim one is not the answer."""
@@ -161,7 +163,6 @@ class AnswerParser:
         self.complete = True
         self.reusable = reusable
 
-    def _check_transfer_encoding(self) -> None:
-        codings = [value.lower() for name, value in self.headers if name == "transfer-encoding"]
-        if codings != ["chunked"]:
+    def _check_transfer_encoding(self, codings: list[bytes]) -> None:
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
             self._fault = "the upstream's answer has a transfer encoding that was not asked for"

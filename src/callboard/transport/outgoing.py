@@ -27,6 +27,7 @@ _METHOD = re.compile(r"[A-Z]{1,20}")
 # too).
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _OURS = frozenset(
     [
         "host",
@@ -69,20 +70,42 @@ class Outgoing(Struct, frozen=True, kw_only=True):
         origin: Whom to connect to.
         target: Path and query, as they go into the request line.
         fields: All header fields, ``Host`` first.
+        head: The request line and header fields in HTTP/1.1, up to and with the empty line.
     """
 
     origin: Origin
     method: str
     target: str
     fields: tuple[tuple[str, str], ...]
+    head: bytes
     body: bytes
 
-    def head(self) -> bytes:
-        """The request line and header fields in HTTP/1.1, up to and with the empty line."""
-        lines = [f"{self.method} {self.target} HTTP/1.1\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in self.fields]
-        lines.append("\r\n")
-        return "".join(lines).encode("latin-1")
+
+class Template(Struct, frozen=True, kw_only=True):
+    """What the requests of one method, URL and set of header fields have in common: all but their bodies.
+
+    Attributes:
+        head: The request line and ``fields``, without the body's length and the empty line.
+    """
+
+    origin: Origin
+    method: str
+    target: str
+    fields: tuple[tuple[str, str], ...]
+    head: bytes
+
+    def fill(self, body: bytes) -> Outgoing:
+        """The request with this body."""
+        fields, head = self.fields, self.head
+        if body or self.method in _WITH_BODY:
+            length = str(len(body))
+            fields = (*fields, ("Content-Length", length))
+            head += b"Content-Length: %b\r\n\r\n" % length.encode()
+        else:
+            head += b"\r\n"
+        return Outgoing(
+            origin=self.origin, method=self.method, target=self.target, fields=fields, head=head, body=body
+        )
 
 
 @lru_cache(maxsize=256)  # pure, and the URLs of the configured upstreams are few
@@ -107,7 +130,12 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
 
 
 def prepare(request: HttpRequest) -> Outgoing:
-    """Check a request and complete its header fields.
+    """Check a request and complete its header fields; see `template`."""
+    return template(request.method, request.url, request.headers).fill(request.body)
+
+
+def template(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Template:
+    """Check all of a request but its body, and complete its header fields.
 
     ``Accept-Encoding: identity`` is added where the caller names none: compressed answers cost more than they
     save.
@@ -116,23 +144,21 @@ def prepare(request: HttpRequest) -> Outgoing:
         LocalWireError: The method, the URL or a header field breaks HTTP. The offending value is not quoted:
             it may be a credential.
     """
-    if _METHOD.fullmatch(request.method) is None or request.method == "CONNECT":
+    if _METHOD.fullmatch(method) is None or method == "CONNECT":
         raise LocalWireError("not a method that can be sent")
-    origin, target, authority = parse_url(request.url)
+    origin, target, authority = parse_url(url)
     fields = [("Host", authority)]
     names = set()
-    for name, value in request.headers:
+    for name, value in headers:
         names.add(_lower_name(name))
         if not (value.isascii() and value.isprintable()) and _VALUE.fullmatch(value) is None:
             raise LocalWireError(f"the value of header {name} holds characters that HTTP forbids")
         fields.append((name, value.strip(" \t")))
     if "accept-encoding" not in names:
         fields.append(("Accept-Encoding", "identity"))
-    if request.body or request.method in {"POST", "PUT", "PATCH"}:
-        fields.append(("Content-Length", str(len(request.body))))
-    return Outgoing(
-        origin=origin, method=request.method, target=target, fields=tuple(fields), body=request.body
-    )
+    lines = [f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields)]
+    head = "".join(lines).encode("latin-1")
+    return Template(origin=origin, method=method, target=target, fields=tuple(fields), head=head)
 
 
 @lru_cache(maxsize=256)  # pure, and the names in use are few

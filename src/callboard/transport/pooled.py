@@ -1,4 +1,4 @@
-"""The fast client: HTTP/1.1 over kept connections, with httptools on anyio streams.
+"""The fast client: HTTP/1.1 over kept connections, with httptools.
 
 Bounded per origin, first come first served, and right under cancellation: whatever happens to a call, its
 connection is either given back with its answer read to the end, or closed, and its place goes to the next in
@@ -24,13 +24,15 @@ import anyio
 
 from callboard.errors import UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.answer import Answer
-from callboard.transport.connection import Connection, dial
-from callboard.transport.exchange import Exchange
+from callboard.transport.connection import Connection, Exchange, dial
 from callboard.transport.guard import DialGuard
 from callboard.transport.h1 import AnswerParser
 from callboard.transport.http import ClientStatistics, HttpRequest, Limits, Timeouts
-from callboard.transport.outgoing import Origin, Outgoing, prepare
+from callboard.transport.outgoing import Origin, Outgoing, Template, template
 from callboard.transport.slots import Slots
+
+TEMPLATES = 64
+"""Kinds of request that are remembered; an upstream's differ in little but their bodies."""
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
@@ -65,13 +67,14 @@ class PooledClient:
         self._idle_expiry_s = idle_expiry_s
         self._tls = tls
         self._slots: dict[Origin, Slots[Connection]] = {}
+        self._templates: dict[tuple[str, str, tuple[tuple[str, str], ...]], Template] = {}
         self._in_use: set[_Lease] = set()
         self._next_sweep = 0.0
         self._closed = False
 
     async def send(self, request: HttpRequest) -> Answer:
         """Send a request; see the protocol."""
-        outgoing = prepare(request)
+        outgoing = self._prepare(request)
         deadline = anyio.current_time() + request.timeouts.total_s
         if (now := monotonic()) >= self._next_sweep:
             await self._sweep(now)
@@ -79,10 +82,9 @@ class PooledClient:
         try:
             exchange = await self._exchange(lease, outgoing, request, deadline)
             body = _Body(exchange, lease)
-            headers = tuple(exchange.parser.headers)
-            answer = Answer(
-                exchange.parser.status, headers, body, self._limits, bodiless=request.method == "HEAD"
-            )
+            parser = exchange.parser
+            bodiless = request.method == "HEAD"
+            answer = Answer(parser.status, parser.fields, body, self._limits, bodiless=bodiless)
             body.give_back_if_over()
         except BaseException:
             await lease.drop()
@@ -117,6 +119,16 @@ class PooledClient:
         idle = sum(len(slots.idle) for slots in every)
         waiting = sum(len(slots.waiters) for slots in every)
         return ClientStatistics(open=taken, idle=idle, in_use=taken - idle, waiting=waiting)
+
+    def _prepare(self, request: HttpRequest) -> Outgoing:
+        """The request as it is written; what requests have in common is checked and rendered once."""
+        known = (request.method, request.url, request.headers)
+        found = self._templates.get(known)
+        if found is None:
+            if len(self._templates) >= TEMPLATES:
+                self._templates.clear()
+            found = self._templates[known] = template(*known)
+        return found.fill(request.body)
 
     async def _lease(self, origin: Origin, deadline: float) -> _Lease:
         """A slot, with an idle connection where there is one; waits in line where there is none."""
@@ -211,7 +223,7 @@ class _Lease:
     def exchange(self, parser: AnswerParser, timeouts: Timeouts, deadline: float) -> Exchange:
         """A call on the connection, which must be open."""
         assert self.connection is not None  # noqa: S101 - our own order of calls, not input
-        return Exchange(self.connection, parser, timeouts, deadline=deadline)
+        return self.connection.exchange(parser, timeouts, deadline=deadline)
 
     def keep(self) -> None:
         """Give the connection back to carry another call."""

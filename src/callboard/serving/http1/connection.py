@@ -27,8 +27,8 @@ from callboard.serving.failures import status_of
 from callboard.serving.http1.exchange import Http1Exchange
 from callboard.serving.http1.head import refusal_answer
 from callboard.serving.http1.limits import ListenLimits
-from callboard.serving.http1.patience import Patience
 from callboard.serving.http1.request import Head, RequestParser
+from callboard.transport.patience import Patience
 from callboard.wire.openai_chat.error import encode_error
 
 LINGER_S = 1.0

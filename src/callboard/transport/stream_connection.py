@@ -1,4 +1,4 @@
-"""One request and the head of its answer on one connection, and then the answer's body.
+"""A connection on anyio's streams: on every event loop, with TLS or without.
 
 Time limits cost one cancel scope for writing and the head together, and one per further read of the socket;
 what is already parsed costs none.
@@ -6,19 +6,64 @@ what is already parsed costs none.
 
 from __future__ import annotations
 
+import socket
+
 import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from callboard.errors import StreamIncomplete, UpstreamError, UpstreamTimeout
-from callboard.transport.connection import BROKEN, RECEIVE_BYTES, Connection
 from callboard.transport.h1 import AnswerParser
 from callboard.transport.http import Timeouts
 from callboard.transport.outgoing import Outgoing
+from callboard.transport.quiet import Quiet
+
+BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+"""What an operation on a stream raises when the connection is gone (``ssl.SSLError`` is an ``OSError``)."""
+
+# As much as asyncio reads at once: anything smaller would be split and queued again behind our back.
+RECEIVE_BYTES = 256 * 1024
+
+
+class StreamConnection:
+    """An open stream and what the pool has to know about it.
+
+    Attributes:
+        stream: Where bytes go; plain TCP or TLS on top of it.
+        idle_since: When its last answer ended, in ``time.monotonic`` seconds.
+    """
+
+    __slots__ = ("_quiet", "_socket_stream", "idle_since", "stream")
+
+    def __init__(self, stream: ByteStream, socket_stream: SocketStream) -> None:
+        self.stream = stream
+        self.idle_since = 0.0
+        self._socket_stream = socket_stream
+        self._quiet = Quiet(self.raw_socket.fileno())
+
+    @property
+    def raw_socket(self) -> socket.socket:
+        """The socket, to look at."""
+        return self._socket_stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django
+
+    def exchange(self, parser: AnswerParser, timeouts: Timeouts, *, deadline: float) -> StreamExchange:
+        """One call on this connection."""
+        return StreamExchange(self, parser, timeouts, deadline=deadline)
+
+    def is_quiet(self) -> bool:
+        """Whether the idle peer has sent nothing: no end of stream, no reset, no unasked bytes."""
+        return self._quiet.holds()
+
+    async def aclose(self) -> None:
+        """Close the socket at once, also under cancellation."""
+        with anyio.CancelScope(shield=True):
+            await self._socket_stream.aclose()
+
 
 # Written at once, before the answer is looked at. Larger bodies are written while we listen.
 JOINED_BYTES = 64 * 1024
 
 
-class Exchange:
+class StreamExchange:
     """One call on one connection.
 
     Attributes:
@@ -29,7 +74,7 @@ class Exchange:
     __slots__ = ("_connection", "_deadline", "_timeouts", "parser", "written")
 
     def __init__(
-        self, connection: Connection, parser: AnswerParser, timeouts: Timeouts, *, deadline: float
+        self, connection: StreamConnection, parser: AnswerParser, timeouts: Timeouts, *, deadline: float
     ) -> None:
         """``deadline`` is the whole call's, on the event loop's clock."""
         self.parser = parser
@@ -55,7 +100,7 @@ class Exchange:
         """
         with anyio.CancelScope(deadline=self._within(self._timeouts.first_byte_s)) as scope:
             if len(outgoing.body) <= JOINED_BYTES:
-                await self._write(outgoing.head() + outgoing.body)
+                await self._write(outgoing.head + outgoing.body)
                 self.written = True
                 await self._read_head()
             else:
@@ -126,7 +171,7 @@ class Exchange:
             raise failure
 
     async def _write_in_pieces(self, outgoing: Outgoing, scope: anyio.CancelScope) -> None:
-        data = memoryview(outgoing.head() + outgoing.body)
+        data = memoryview(outgoing.head + outgoing.body)
         for start in range(0, len(data), JOINED_BYTES):
             scope.deadline = self._within(self._timeouts.idle_s)
             await self._write(bytes(data[start : start + JOINED_BYTES]))
