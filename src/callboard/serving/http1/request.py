@@ -64,7 +64,6 @@ class RequestParser:
     __slots__ = (
         "_at_head",
         "_fault",
-        "_head_bytes",
         "_headers",
         "_http",
         "_limits",
@@ -85,9 +84,8 @@ class RequestParser:
 
     def _new(self) -> None:
         self._headers: dict[bytes, bytes] = {}
-        self._repeated: list[bytes] = []
+        self._repeated: list[tuple[bytes, bytes]] = []
         self._target = b""
-        self._head_bytes = 0
 
     @property
     def in_head(self) -> bool:
@@ -110,8 +108,8 @@ class RequestParser:
             return False
         except HttpParserError as error:
             raise self._fault or UnreadableRequest("The request is not valid HTTP.") from error
-        # llhttp hands out a field only when it is whole, and chunk extensions and trailers never.
-        if self._without_progress > 2 * self._limits.header_bytes and self._without_progress > len(data):
+        # Heads without end, and trailers or chunk extensions that go on and on, make no progress.
+        if self._without_progress > 2 * self._limits.header_bytes:
             raise UnreadableRequest(TOO_LARGE, 431)
         return True
 
@@ -120,21 +118,14 @@ class RequestParser:
     def on_url(self, url: bytes) -> None:
         """(A part of) the request target."""
         self._target += url
-        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head, or a trailer, which is dropped."""
-        self._count(len(name) + len(value) + 4)
-        if not self._at_head:
-            return
+        """A field of the head; or a trailer, which goes where nobody looks."""
         lower = name.lower()
-        headers = self._headers
-        if lower in headers:
-            self._repeated.append(lower)
+        if lower in self._headers:
+            self._repeated.append((lower, value))
         else:
-            headers[lower] = value
-        if len(headers) + len(self._repeated) > self._limits.header_count:
-            raise self._refuse("The request has too many header fields.", 431)
+            self._headers[lower] = value
 
     def on_headers_complete(self) -> None:
         """The head is whole: check what llhttp lets through."""
@@ -143,10 +134,15 @@ class RequestParser:
         if version not in {"1.1", "1.0"}:
             raise self._refuse("This server speaks HTTP/1.1.", 505)
         headers = self._headers
+        repeated = self._repeated
+        if self._without_progress > self._limits.header_bytes or (
+            len(headers) + len(repeated) > self._limits.header_count
+        ):
+            self._check_size()
         coding = headers.get(b"transfer-encoding")
         if coding is not None:
             self._check_coding(coding, version)
-        if (b"host" not in headers and version == "1.1") or b"host" in self._repeated:
+        if (b"host" not in headers and version == "1.1") or (repeated and self._has_repeated(b"host")):
             raise self._refuse("The request must have exactly one Host.")
         if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
             raise self._refuse("This expectation cannot be met.", 417)
@@ -171,20 +167,28 @@ class RequestParser:
         """The request is whole."""
         self._at_head = True
         self._without_progress = 0
-        self._head_bytes = 0
+        if self._headers or self._repeated:
+            self._new()  # trailers
         self._sink.on_end()
 
     # --- checks ---------------------------------------------------------------------------------------------
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._limits.header_bytes:
+    def _check_size(self) -> None:
+        fields = (*self._headers.items(), *self._repeated)
+        if len(self._target) + sum(len(name) + len(value) + 4 for name, value in fields) > (
+            self._limits.header_bytes
+        ):
             raise self._refuse(TOO_LARGE, 431)
+        if len(fields) > self._limits.header_count:
+            raise self._refuse("The request has too many header fields.", 431)
+
+    def _has_repeated(self, name: bytes) -> bool:
+        return any(repeated == name for repeated, _ in self._repeated)
 
     def _check_coding(self, coding: bytes, version: str) -> None:
         if b"content-length" in self._headers:
             raise self._refuse("The request has both Content-Length and Transfer-Encoding.")
-        if version == "1.0" or b"transfer-encoding" in self._repeated:
+        if version == "1.0" or self._has_repeated(b"transfer-encoding"):
             raise self._refuse("The request's Transfer-Encoding cannot be relied on.")
         if coding.lower() != b"chunked":
             raise self._refuse("This transfer coding is not implemented.", 501)
