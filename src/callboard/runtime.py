@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 
 from callboard.actors.assistant import Assistant, Respond
@@ -21,7 +26,7 @@ from callboard.domain.meter import Meter
 from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
 from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, InvalidRequest, UnknownAssistant
-from callboard.kernel import ActorRef, System, open_system
+from callboard.kernel import ActorRef, Observer, System, open_system
 from callboard.providers.registry import Registry
 from callboard.telemetry import schema
 from callboard.telemetry.libraries import library_logs
@@ -33,6 +38,16 @@ from callboard.wiring import Wiring, new_id, wire
 
 LOG_SCHEMA = schema.VERSION
 """Version of the log's schema; docs/log.md."""
+
+
+@contextmanager
+def kernel_log(config: Config) -> Iterator[Observer]:
+    """The log that ``config`` describes, for a system that is no runtime; closed with the block."""
+    log = open_log(config.log)
+    try:
+        yield lambda event: observe_kernel(log, event)
+    finally:
+        log.close()
 
 
 class Runtime:

@@ -76,7 +76,8 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             UnknownModel: None may.
         """
-        return all(spec.provider in self.relaying for spec in self.routes.candidates(model))
+        relaying = self.relaying
+        return all(spec.provider in relaying for spec in self.routes.candidates(model))
 
 
 def wire(

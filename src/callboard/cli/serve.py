@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import anyio
 from msgspec.structs import replace
@@ -13,24 +16,32 @@ from msgspec.structs import replace
 from callboard.cli.options import add_config, read_config
 from callboard.cli.version import installed_version
 from callboard.config import Config
+from callboard.config.division import divided
 from callboard.domain.observation import (
     ConfigurationNotice,
     ServerDraining,
     ServerStarted,
     ServerStopped,
 )
-from callboard.runtime import LOG_SCHEMA, open_runtime
+from callboard.errors import ConfigurationError
+from callboard.runtime import LOG_SCHEMA, kernel_log, open_runtime
 from callboard.serving.assembly import admission_of, build_app
 from callboard.serving.auth import check_listen_address
 from callboard.serving.http1 import ListenLimits
 from callboard.serving.server import Listen, serve
+from callboard.serving.workers import Workers, keep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``[--host H] [--port P] [--insecure-no-auth]``."""
+    """``[--host H] [--port P] [--workers N] [--insecure-no-auth]``."""
     add_config(parser)
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (default: 8080)")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="server processes on the one port (default: 1)"
+    )
+    # What a parent starts: one of so many workers.
+    parser.add_argument("--worker-of", type=int, metavar="N", help=argparse.SUPPRESS)
     parser.add_argument(
         "--insecure-no-auth",
         action="store_true",
@@ -47,12 +58,56 @@ def run(arguments: argparse.Namespace) -> int:
         port=config.server.port if arguments.port is None else arguments.port,
     )
     check_listen_address(chosen.host, insecure=arguments.insecure_no_auth)
+    if arguments.workers < 1:
+        raise ConfigurationError("--workers: at least 1")
     options = {"use_uvloop": sys.platform != "win32"}
-    anyio.run(_serve, replace(config, server=chosen), backend_options=options)
+    config = replace(config, server=chosen)
+    if arguments.workers > 1:
+        anyio.run(_keep, config, arguments, backend_options=options)
+    elif arguments.worker_of:
+        anyio.run(_work, divided(config, arguments.worker_of), backend_options=options)
+    else:
+        anyio.run(_serve, config, backend_options=options)
     return 0
 
 
-async def _serve(config: Config) -> None:
+async def _keep(config: Config, arguments: argparse.Namespace) -> None:
+    """Keep workers, each of which runs this command again."""
+    given = [
+        *(("--config", arguments.config) if arguments.config else ()),
+        *(("--insecure-no-auth",) if arguments.insecure_no_auth else ()),
+    ]
+    server = config.server
+    workers = Workers(
+        host=server.host,
+        port=server.port,
+        count=arguments.workers,
+        command=lambda port: [
+            *(sys.executable, "-m", "callboard.cli.main", "serve", *given),
+            *("--host", server.host, "--port", str(port), "--worker-of", str(arguments.workers)),
+        ],
+        drain_s=server.drain_seconds,
+    )
+    with kernel_log(config) as observe:
+        await keep(workers, started=partial(_greet, config), observe=observe)
+
+
+async def _work(config: Config) -> None:
+    """Be a worker: serve until told to stop, or until the parent has gone."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_until_orphaned)
+        await _serve(config, greet=lambda _: print("ready", flush=True))
+        tasks.cancel_scope.cancel()
+
+
+async def _until_orphaned() -> None:
+    """Stop as on a signal when standard input ends: only the parent holds it open."""
+    await anyio.wait_readable(sys.stdin.fileno())
+    signal.raise_signal(signal.SIGTERM)
+
+
+async def _serve(config: Config, *, greet: Callable[[str], None] | None = None) -> None:
+    """Serve in this process; ``greet`` tells who is waiting for it instead of the user."""
     server = config.server
     listen = Listen(
         host=server.host,
@@ -66,6 +121,7 @@ async def _serve(config: Config) -> None:
             connections=server.max_connections,
             connections_per_address=server.max_connections_per_address,
         ),
+        shared=greet is not None,
     )
     async with open_runtime(config) as runtime:
         since_ns = time.monotonic_ns()
@@ -75,7 +131,10 @@ async def _serve(config: Config) -> None:
 
         def started(url: str) -> None:
             runtime.observe(ServerStarted(address=url, version=installed_version(), schema=LOG_SCHEMA))
-            _greet(config, url)
+            if greet is None:
+                _greet(config, url)
+            else:
+                greet(url)
 
         with runtime.library_logs():
             await serve(

@@ -42,6 +42,10 @@ class RouteTable:
                 raise ConfigurationError(f"model {spec.name!r} is configured twice")
             self._models[spec.name] = spec
         self._check()
+        self._chains = {
+            spec.name: tuple(self._models[each] for each in dict.fromkeys((spec.name, *spec.fallbacks)))
+            for spec in self._models.values()
+        }
 
     @property
     def models(self) -> tuple[ModelSpec, ...]:
@@ -57,10 +61,9 @@ class RouteTable:
         Raises:
             UnknownModel: Nothing leads anywhere; the message lists similar names.
         """
-        spec = self._models.get(name)
-        if spec is not None:
-            names = dict.fromkeys((spec.name, *spec.fallbacks))
-            return tuple(self._models[each] for each in names)
+        chain = self._chains.get(name)
+        if chain is not None:
+            return chain
         provider, model = _split(name, self._providers)
         if provider is not None:
             for spec in self._models.values():

@@ -16,6 +16,9 @@ from callboard.errors import ConfigurationError, Misdirected, PermissionDenied
 from callboard.serving.exchange import Exchange
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+REMEMBERED_HOSTS = 256
+"""Values of ``Host`` that were found to be ours; each client sends the same one over and over."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -42,6 +45,7 @@ class Doorkeeper:
     def __init__(self, hosts: frozenset[str]) -> None:
         self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts}
         self._any_host = "*" in hosts
+        self._welcome: set[bytes] = set()
 
     def admit(self, exchange: Exchange) -> Principal:
         """The principal of a request.
@@ -50,14 +54,20 @@ class Doorkeeper:
             Misdirected: Its ``Host`` is not ours.
             PermissionDenied: It comes from a page of another origin.
         """
-        host = exchange.header(b"host")
-        if host is None or not (self._any_host or _name(host) in self._hosts):
-            raise Misdirected(
-                "This server does not answer for that host; [server] allowed_hosts names those it does."
-            )
+        host = exchange.header(b"host") or b""
+        if host not in self._welcome:
+            self._check_host(host)
         if exchange.method not in SAFE_METHODS:
             self._check_origin(exchange, host)
         return LOCAL
+
+    def _check_host(self, host: bytes) -> None:
+        if not host or not (self._any_host or _name(host) in self._hosts):
+            raise Misdirected(
+                "This server does not answer for that host; [server] allowed_hosts names those it does."
+            )
+        if len(self._welcome) < REMEMBERED_HOSTS:
+            self._welcome.add(host)
 
     def _check_origin(self, exchange: Exchange, host: bytes) -> None:
         if exchange.header(b"sec-fetch-site") in (b"cross-site", b"same-site"):

@@ -36,16 +36,24 @@ class Listen(Struct, frozen=True, kw_only=True):
     Attributes:
         port: 0 lets the system choose.
         drain_s: How long work goes on after the first signal.
+        limits: What clients may take.
+        shared: Whether other processes serve on the same port.
     """
 
     host: str
     port: int
     drain_s: float
     limits: ListenLimits = ListenLimits()
+    shared: bool = False
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket bound to an address; it takes connections once somebody listens on it.
+
+    Args:
+        host: Name or address.
+        port: 0 lets the system choose.
+        shared: Whether other processes of the same user may bind the same port.
 
     Raises:
         ConfigurationError: The port is in use, or the address is not ours.
@@ -54,8 +62,9 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
@@ -84,7 +93,10 @@ async def serve(
         started: Told the address when requests are taken.
         draining: Told when the first signal has come.
     """
-    with bind(listen.host, listen.port) as bound, anyio.open_signal_receiver(*STOPPING) as signals:
+    with (
+        bind(listen.host, listen.port, shared=listen.shared) as bound,
+        anyio.open_signal_receiver(*STOPPING) as signals,
+    ):
         async with anyio.create_task_group() as tasks:
             listener = Listener(app.serve, listen.limits, tasks)
             loop = asyncio.get_running_loop()

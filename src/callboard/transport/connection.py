@@ -20,7 +20,7 @@ from anyio.streams.tls import TLSStream
 from callboard.errors import UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.guard import DialGuard
 from callboard.transport.h1 import AnswerParser
-from callboard.transport.http import Timeouts
+from callboard.transport.http import Limits, Timeouts
 from callboard.transport.loop_connection import connect_on_loop
 from callboard.transport.outgoing import Origin, Outgoing
 from callboard.transport.stream_connection import BROKEN, StreamConnection
@@ -75,8 +75,15 @@ class Connection(Protocol):
     def raw_socket(self) -> socket.socket:
         """The socket, to look at."""
 
-    def exchange(self, parser: AnswerParser, timeouts: Timeouts, *, deadline: float) -> Exchange:
-        """One call on this connection; one at a time. ``deadline`` is on the event loop's clock."""
+    def exchange(self, limits: Limits, timeouts: Timeouts, *, bodiless: bool, deadline: float) -> Exchange:
+        """One call on this connection; one at a time.
+
+        Args:
+            limits: What is accepted of the answer.
+            timeouts: How long it may take.
+            bodiless: True for answers to HEAD, whose headers describe a body that is not sent.
+            deadline: The whole call's, on the event loop's clock.
+        """
 
     def is_quiet(self) -> bool:
         """Whether the idle peer has sent nothing: no end of stream, no reset, no unasked bytes."""
@@ -103,14 +110,15 @@ async def dial(origin: Origin, guard: DialGuard, tls: ssl.SSLContext | None, dea
         if tls is not None:
             plain = await _try_each(addresses, origin.port, deadline, anyio.connect_tcp)
             return StreamConnection(await _wrap(plain, origin.host, tls), plain)
-        if _on_asyncio():
+        if on_asyncio():
             return await _try_each(addresses, origin.port, deadline, connect_on_loop)
         plain = await _try_each(addresses, origin.port, deadline, anyio.connect_tcp)
         return StreamConnection(plain, plain)
     raise UpstreamTimeout("connecting to the upstream took too long")
 
 
-def _on_asyncio() -> bool:
+def on_asyncio() -> bool:
+    """Whether the running event loop is asyncio's, or one of its kind."""
     try:
         # Under trio as a guest of asyncio there is a running loop, but no current task.
         return asyncio.current_task() is not None

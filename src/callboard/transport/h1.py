@@ -17,7 +17,7 @@ from callboard.transport.http import Limits
 
 
 class AnswerParser:
-    """Reads one answer.
+    """Reads one answer, and after `renew` the next one.
 
     Attributes:
         status: Status code, valid once ``head_done``.
@@ -32,7 +32,8 @@ class AnswerParser:
     __slots__ = (
         "_bodiless", "_fault", "_field_bytes", "_fields",
         "_interim", "_limits", "_parser", "_pieces", "_since_progress",
-        "_until_close", "complete", "fields", "head_done", "pending", "reusable", "status", "touched",
+        "_until_close", "_whole", "complete", "fields", "head_done", "pending",
+        "reusable", "status", "touched",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, *, bodiless: bool) -> None:
@@ -47,6 +48,7 @@ class AnswerParser:
         self._bodiless = bodiless
         self._interim = False
         self._until_close = False
+        self._whole = False  # llhttp has seen the end of the answer, and nothing after it
         self._fault = ""
         self._field_bytes = 0
         self._fields: list[tuple[bytes, bytes]] = []
@@ -61,7 +63,7 @@ class AnswerParser:
         Raises:
             RemoteWireError: They are not HTTP/1, or a limit is exceeded.
         """
-        if self._parser is None:
+        if self.complete or self._parser is None:
             self.reusable = False
             return
         self.touched = True
@@ -79,8 +81,32 @@ class AnswerParser:
             self._fault = self._fault or "the upstream's answer has more header bytes than allowed"
         if self._fault:
             raise RemoteWireError(self._fault)
+        if not self._whole:
+            self._release_if_over()
+
+    def renew(self, *, bodiless: bool) -> bool:
+        """Make ready for the next answer on the same connection.
+
+        Returns:
+            False where a fresh parser is needed, because this one may have seen a part of something else.
+        """
+        if self._parser is None or not (self._whole and self.reusable):
+            return False
+        self.status = 0
+        self.fields = []
+        self.touched = self.head_done = self.complete = self.reusable = self._whole = False
+        self._bodiless = bodiless
+        self._interim = self._until_close = False
+        self._field_bytes = self._since_progress = 0
+        return True
+
+    def release(self) -> None:
+        """Parse nothing more. llhttp's parser holds our bound methods: this breaks the cycle."""
+        self._parser = None
+
+    def _release_if_over(self) -> None:
         if self.complete:
-            self._parser = None  # the parser holds our bound methods: do not leave the cycle to the collector
+            self.release()
 
     def feed_eof(self) -> None:
         """The connection has ended.
@@ -112,7 +138,7 @@ class AnswerParser:
     def on_message_begin(self) -> None:
         """A further message starts: after an interim answer ours does, after ours nothing may."""
         if self.complete:
-            self.reusable = False
+            self.reusable = self._whole = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header field, interim, ours, or a trailer; counted here, checked after the feed."""
@@ -158,6 +184,7 @@ class AnswerParser:
         """The message is over; an interim one is not the answer."""
         if not self._interim and not self.complete and self._parser is not None:
             self._end(reusable=self._parser.should_keep_alive())
+            self._whole = True
 
     def _end(self, *, reusable: bool) -> None:
         self.complete = True

@@ -11,7 +11,7 @@ import socket
 
 from callboard.errors import StreamIncomplete, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.h1 import AnswerParser
-from callboard.transport.http import Timeouts
+from callboard.transport.http import Limits, Timeouts
 from callboard.transport.outgoing import Outgoing
 from callboard.transport.patience import Patience
 from callboard.transport.quiet import Quiet
@@ -41,6 +41,7 @@ class LoopConnection(asyncio.Protocol):
         "_clogged",
         "_exchange",
         "_loop",
+        "_parser",
         "_patience",
         "_quiet",
         "_transport",
@@ -54,6 +55,7 @@ class LoopConnection(asyncio.Protocol):
         self._loop = loop
         self._patience = Patience(loop)
         self._exchange: LoopExchange | None = None
+        self._parser: AnswerParser | None = None
         self._clogged = False
         self._transport: asyncio.Transport
         self._quiet: Quiet
@@ -66,8 +68,15 @@ class LoopConnection(asyncio.Protocol):
         found: socket.socket = self._transport.get_extra_info("socket")
         return found
 
-    def exchange(self, parser: AnswerParser, timeouts: Timeouts, *, deadline: float) -> LoopExchange:
+    def exchange(
+        self, limits: Limits, timeouts: Timeouts, *, bodiless: bool, deadline: float
+    ) -> LoopExchange:
         """One call on this connection."""
+        parser = self._parser
+        if parser is None or not parser.renew(bodiless=bodiless):
+            if parser is not None:
+                parser.release()
+            parser = self._parser = AnswerParser(limits, bodiless=bodiless)
         self._exchange = LoopExchange(self, parser, timeouts, deadline)
         return self._exchange
 
@@ -83,6 +92,7 @@ class LoopConnection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.on_lost(None)
+        self._release()
 
     # --- what the event loop calls --------------------------------------------------------------------------
 
@@ -110,6 +120,7 @@ class LoopConnection(asyncio.Protocol):
         self._patience.end()
         if self._exchange is not None:
             self._exchange.on_lost(exc)
+        self._release()
 
     def pause_writing(self) -> None:
         """The peer takes what we write more slowly than we do."""
@@ -165,6 +176,10 @@ class LoopConnection(asyncio.Protocol):
     def patience(self) -> Patience:
         """Keeps the time limits of the call under way."""
         return self._patience
+
+    def _release(self) -> None:
+        if self._parser is not None:
+            self._parser.release()
 
     def _give_up(self) -> None:
         # Unasked bytes may be poison, or an end that we have not noticed: never use it again.

@@ -15,7 +15,9 @@ Source: RFC 9110 section 9.2.2 (idempotent methods), RFC 9112 section 9.3.1 (ret
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -24,9 +26,8 @@ import anyio
 
 from callboard.errors import UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.answer import Answer
-from callboard.transport.connection import Connection, Exchange, dial
+from callboard.transport.connection import Connection, Exchange, dial, on_asyncio
 from callboard.transport.guard import DialGuard
-from callboard.transport.h1 import AnswerParser
 from callboard.transport.http import ClientStatistics, HttpRequest, Limits, Timeouts
 from callboard.transport.outgoing import Origin, Outgoing, Template, template
 from callboard.transport.slots import Slots
@@ -70,12 +71,13 @@ class PooledClient:
         self._templates: dict[tuple[str, str, tuple[tuple[str, str], ...]], Template] = {}
         self._in_use: set[_Lease] = set()
         self._next_sweep = 0.0
+        self._clock: Callable[[], float] | None = None
         self._closed = False
 
     async def send(self, request: HttpRequest) -> Answer:
         """Send a request; see the protocol."""
         outgoing = self._prepare(request)
-        deadline = anyio.current_time() + request.timeouts.total_s
+        deadline = self._now() + request.timeouts.total_s
         if (now := monotonic()) >= self._next_sweep:
             await self._sweep(now)
         lease = await self._lease(outgoing.origin, deadline)
@@ -119,6 +121,12 @@ class PooledClient:
         idle = sum(len(slots.idle) for slots in every)
         waiting = sum(len(slots.waiters) for slots in every)
         return ClientStatistics(open=taken, idle=idle, in_use=taken - idle, waiting=waiting)
+
+    def _now(self) -> float:
+        """The event loop's clock; anyio would look the event loop up at every call."""
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().time if on_asyncio() else anyio.current_time
+        return self._clock()
 
     def _prepare(self, request: HttpRequest) -> Outgoing:
         """The request as it is written; what requests have in common is checked and rendered once."""
@@ -169,13 +177,12 @@ class PooledClient:
             reused = lease.connection is not None
             if lease.connection is None:
                 await self._dial(lease, outgoing.origin, request.timeouts, deadline)
-            parser = AnswerParser(self._limits, bodiless=request.method == "HEAD")
-            exchange = lease.exchange(parser, request.timeouts, deadline)
+            exchange = lease.exchange(self._limits, request, deadline)
             try:
                 await exchange.begin(outgoing)
             except UpstreamUnreachable:
                 repeatable = request.idempotent or request.method in _IDEMPOTENT
-                if not (reused and repeatable and not parser.touched) or self._closed:
+                if not (reused and repeatable and not exchange.parser.touched) or self._closed:
                     raise
                 await lease.close_connection()
             else:
@@ -185,7 +192,7 @@ class PooledClient:
         if origin.secure and self._tls is None:
             self._tls = ssl.create_default_context()
         tls = self._tls if origin.secure else None
-        until = min(deadline, anyio.current_time() + timeouts.connect_s)
+        until = min(deadline, self._now() + timeouts.connect_s)
         lease.connection = await dial(origin, self._guard, tls, until)
         if self._closed:
             raise UpstreamUnreachable("the client is closed")
@@ -220,10 +227,12 @@ class _Lease:
         self._in_use = in_use
         self._ended = False
 
-    def exchange(self, parser: AnswerParser, timeouts: Timeouts, deadline: float) -> Exchange:
+    def exchange(self, limits: Limits, request: HttpRequest, deadline: float) -> Exchange:
         """A call on the connection, which must be open."""
         assert self.connection is not None  # noqa: S101 - our own order of calls, not input
-        return self.connection.exchange(parser, timeouts, deadline=deadline)
+        return self.connection.exchange(
+            limits, request.timeouts, bodiless=request.method == "HEAD", deadline=deadline
+        )
 
     def keep(self) -> None:
         """Give the connection back to carry another call."""

@@ -13,7 +13,7 @@ from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from callboard.errors import StreamIncomplete, UpstreamError, UpstreamTimeout
 from callboard.transport.h1 import AnswerParser
-from callboard.transport.http import Timeouts
+from callboard.transport.http import Limits, Timeouts
 from callboard.transport.outgoing import Outgoing
 from callboard.transport.quiet import Quiet
 
@@ -45,9 +45,11 @@ class StreamConnection:
         """The socket, to look at."""
         return self._socket_stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django
 
-    def exchange(self, parser: AnswerParser, timeouts: Timeouts, *, deadline: float) -> StreamExchange:
+    def exchange(
+        self, limits: Limits, timeouts: Timeouts, *, bodiless: bool, deadline: float
+    ) -> StreamExchange:
         """One call on this connection."""
-        return StreamExchange(self, parser, timeouts, deadline=deadline)
+        return StreamExchange(self, AnswerParser(limits, bodiless=bodiless), timeouts, deadline=deadline)
 
     def is_quiet(self) -> bool:
         """Whether the idle peer has sent nothing: no end of stream, no reset, no unasked bytes."""

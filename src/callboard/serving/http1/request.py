@@ -32,7 +32,7 @@ class Head:
     __slots__ = ("headers", "http_1_0", "keep_alive", "method", "path")
 
     def __init__(
-        self, method: str, path: str, headers: dict[bytes, bytes], *, http_1_0: bool, keep_alive: bool
+        self, method: str, path: str, headers: dict[bytes, bytes], http_1_0: bool, keep_alive: bool
     ) -> None:
         self.method = method
         self.path = path
@@ -150,8 +150,8 @@ class RequestParser:
             http.get_method().decode("ascii"),
             self._path(),
             headers,
-            http_1_0=version == "1.0",
-            keep_alive=http.should_keep_alive(),
+            version == "1.0",
+            http.should_keep_alive(),
         )
         self._at_head = False
         self._without_progress = 0
