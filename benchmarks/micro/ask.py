@@ -2,8 +2,8 @@
 
 The hand-written ask has no supervision, no deadline, no trace and no cancellation rule: a channel of
 envelopes with ``send_nowait`` and ``receive_nowait`` where that does not wait, and for each ask an
-``asyncio.Future``, or on trio an ``anyio.Event``. Both sides run in one process, in interleaved rounds; the
-figure is the median of the rounds' ratios.
+``asyncio.Future``, or on trio an ``anyio.Event``. An actor that decides in place is asked the same. All run
+in one process, in interleaved rounds; the figures are medians, the ratio the median of the rounds' ratios.
 
     python -m benchmarks.micro.ask
 """
@@ -19,13 +19,14 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from callboard.kernel import Actor, Child, Context, Request, Supervisor, open_system
+from callboard.kernel import Actor, Child, Context, Decider, Request, Supervisor, open_system
 
 ROUNDS = 31
 ASKS = 2_000
 BAR = 2.0
 
 Ask = Callable[[], Awaitable[int]]
+Figures = tuple[float, float, float, float]
 
 
 class Add(Request["Counter", int], frozen=True, kw_only=True):
@@ -41,6 +42,24 @@ class Counter(Actor[Add]):
         self._total = 0
 
     async def receive(self, message: Add, context: Context[Counter]) -> None:
+        """Handle one message."""
+        self._total += message.amount
+        context.reply(message, self._total)
+
+
+class AddNow(Request["QuickCounter", int], frozen=True, kw_only=True):
+    """Add to the count; answered with the sum."""
+
+    amount: int
+
+
+class QuickCounter(Decider[AddNow]):
+    """The same, in place."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def decide(self, message: AddNow, context: Context[QuickCounter]) -> None:
         """Handle one message."""
         self._total += message.amount
         context.reply(message, self._total)
@@ -131,21 +150,26 @@ async def seconds_per_ask(ask: Ask) -> float:
     return (time.perf_counter() - begin) / ASKS
 
 
-async def measure(by_hand: Ask) -> tuple[float, float, float]:
-    """Interleave rounds of both; return the medians in microseconds and the median ratio."""
+async def measure(by_hand: Ask) -> Figures:
+    """Interleave rounds of all three; return the medians in microseconds and the median ratio."""
     child = Child(name="counter", start=Counter)
-    async with open_system(Supervisor(name="benchmark", children=(child,))) as system:
-        ref = system.ref(child)
+    quick = Child(name="quick", start=QuickCounter)
+    async with open_system(Supervisor(name="benchmark", children=(child, quick))) as system:
+        ref, quick_ref = system.ref(child), system.ref(quick)
 
         def ours() -> Awaitable[int]:
             return ref.ask(Add(amount=1))
 
-        pairs = [(await seconds_per_ask(by_hand), await seconds_per_ask(ours)) for _ in range(ROUNDS)]
-    hand, kernel = (statistics.median(side) * 1e6 for side in zip(*pairs[1:], strict=True))
-    return hand, kernel, statistics.median(pair[1] / pair[0] for pair in pairs[1:])
+        def in_place() -> Awaitable[int]:
+            return quick_ref.ask(AddNow(amount=1))
+
+        asks = by_hand, ours, in_place
+        rounds = [[await seconds_per_ask(ask) for ask in asks] for _ in range(ROUNDS)][1:]
+    hand, kernel, placed = (statistics.median(side) * 1e6 for side in zip(*rounds, strict=True))
+    return hand, kernel, placed, statistics.median(each[1] / each[0] for each in rounds)
 
 
-async def on_asyncio() -> tuple[float, float, float]:
+async def on_asyncio() -> Figures:
     """Measure with futures."""
     async with anyio.create_task_group() as tasks:
         sender, receiver = anyio.create_memory_object_stream[FutureEnvelope](64)
@@ -156,7 +180,7 @@ async def on_asyncio() -> tuple[float, float, float]:
     return result
 
 
-async def on_trio() -> tuple[float, float, float]:
+async def on_trio() -> Figures:
     """Measure with events."""
     async with anyio.create_task_group() as tasks:
         sender, receiver = anyio.create_memory_object_stream[EventEnvelope](64)
@@ -175,9 +199,12 @@ def main() -> int:
         ("uvloop", on_asyncio, "asyncio", {"use_uvloop": True}),
         ("trio", on_trio, "trio", {}),
     ):
-        hand, kernel, ratio = anyio.run(run, backend=backend, backend_options=options)
+        hand, kernel, placed, ratio = anyio.run(run, backend=backend, backend_options=options)
         over = over or ratio > BAR
-        print(f"{name:8} by hand {hand:6.2f} us   ask {kernel:6.2f} us   ratio {ratio:.2f} (bar {BAR:.1f})")
+        print(
+            f"{name:8} by hand {hand:6.2f} us   ask {kernel:6.2f} us   ratio {ratio:.2f} (bar {BAR:.1f})"
+            f"   in place {placed:6.2f} us"
+        )
     return int(over)
 
 

@@ -168,3 +168,25 @@ async def test_a_restart_forgets_neither_reservations_nor_accounts() -> None:
                     await system.ref(child).tell(Settle(attempt_id="r.1", usage=Usage(input_tokens=4)))
                     await system.ref(child).ask(GetAccounts())
     assert [line.input_tokens for line in lines] == [4]
+
+
+async def test_one_whose_time_is_too_short_is_refused_even_if_it_does_not_wait() -> None:
+    async with limiter(LimitSpec(requests_per_minute=1), Clock(), []) as ref:
+        await ref.ask(acquire("r.1"))
+        with anyio.CancelScope(shield=True):
+            assert not await ref.ask(acquire("r.2", wait=False))
+        with anyio.fail_after(5), pytest.raises(RateLimited):
+            await ref.ask(acquire("r.2", wait=False))
+        accounts = await ref.ask(GetAccounts())
+    assert accounts.tokens.open == 10
+
+
+async def test_what_can_be_decided_at_once_is_decided_in_the_askers_step() -> None:
+    async with limiter(LimitSpec(parallel=1), Clock(), []) as ref:
+        await anyio.wait_all_tasks_blocked()
+        assert ref.ask_now(acquire("r.1"))
+        with pytest.raises(anyio.WouldBlock):
+            ref.ask_now(acquire("has to wait"))
+        ref.tell_now(Settle(attempt_id="r.1"))
+        # Whoever could not wait holds no place in line once its work has been withdrawn.
+        assert await ref.ask(acquire("r.2"))

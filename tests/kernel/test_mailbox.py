@@ -173,3 +173,22 @@ async def test_a_new_size_keeps_what_is_queued() -> None:
 
     assert not box.offer(envelope(4))
     assert taken(box) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("end", ["offer", "wake"])
+async def test_messages_are_handled_in_place_only_while_the_reader_is_parked(end: str) -> None:
+    box = mailbox(1)
+    handled: list[object] = []
+
+    def in_place(message: object, _: bool) -> None:
+        handled.append(message)
+
+    box.park(in_place)
+    assert box.in_place is in_place
+    if end == "offer":
+        box.offer(envelope(1))
+    else:
+        box.wake()
+
+    state: tuple[object, object] = box.in_place, box.reader
+    assert state == (None, None)

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from callboard.kernel.signal import EventSignals, FutureSignals, Signal, Signals, choose_signals
+from callboard.kernel.signal import EventSignals, FutureSignals, Signal, Signals, choose_clock, choose_signals
 
 pytestmark = pytest.mark.anyio
 
@@ -111,3 +111,11 @@ async def test_the_choice_follows_the_event_loop() -> None:
     on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
 
     assert isinstance(choose_signals(), FutureSignals if on_asyncio else EventSignals)
+
+
+async def test_the_clock_is_the_event_loops() -> None:
+    clock = choose_clock()
+    before = clock()
+    between = anyio.current_time()
+
+    assert before <= between <= clock()

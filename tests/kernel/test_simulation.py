@@ -25,11 +25,12 @@ def test_every_invariant_holds_in_seeded_scenarios(first: int) -> None:
 @pytest.mark.parametrize("seed", ONCE_FAULTY)
 @pytest.mark.parametrize("on_asyncio", [False, True], ids=["trio", "asyncio"])
 def test_every_invariant_holds_where_one_once_did_not(seed: int, on_asyncio: bool) -> None:
+    play(seed, on_asyncio=on_asyncio, quick=False)
     play(seed, on_asyncio=on_asyncio)
 
 
-def play(seed: int, *, on_asyncio: bool) -> None:
-    scenario = make_scenario(seed, operations=OPERATIONS)
+def play(seed: int, *, on_asyncio: bool, quick: bool = True) -> None:
+    scenario = make_scenario(seed, operations=OPERATIONS, quick=quick)
     try:
         check(scenario, simulate(scenario, on_asyncio=on_asyncio))
     except BaseException as error:
@@ -52,3 +53,14 @@ def test_another_seed_gives_another_trace() -> None:
     records = [simulate(make_scenario(seed, operations=OPERATIONS)) for seed in (1, 2)]
 
     assert records[0].hash() != records[1].hash()
+
+
+@pytest.mark.parametrize("on_asyncio", [False, True], ids=["trio", "asyncio"])
+def test_many_messages_are_decided_in_place_and_many_are_not(on_asyncio: bool) -> None:
+    records = [
+        simulate(make_scenario(seed, operations=OPERATIONS), on_asyncio=on_asyncio) for seed in range(10)
+    ]
+
+    in_place = sum(record.in_place for record in records)
+    assert in_place > 100
+    assert sum(record.handled.total() for record in records) > 2 * in_place

@@ -18,6 +18,7 @@ from tests.contracts.limits import (
     key,
     passed,
     queued,
+    refused,
 )
 
 
@@ -86,3 +87,27 @@ def test_waiters_who_come_and_go_leave_nothing_behind() -> None:
     statistics = limits.statistics()
     assert (statistics.open, statistics.waiting, statistics.scopes) == (0, 0, 2)
     assert limits.next_wake(START) is None
+
+
+def test_one_who_is_not_limited_still_has_only_so_many_places_to_wait() -> None:
+    spec = {MODEL: LimitSpec(parallel=1)}
+    limits = MemoryLimits(lambda scope: spec.get(scope, LimitSpec()), max_waiting_per_payer=1)
+    first = admitted(limits, ask_of("free"))
+    waits = queued(limits, ask_of("free"))
+
+    refused(limits, ask_of("free"))
+    limits.release(first, now=START)
+
+    assert passed(limits, START) == [waits]
+
+
+def test_a_reservation_where_nothing_is_limited_is_closed_once() -> None:
+    limits = MemoryLimits(lambda scope: LimitSpec())
+    reservation = admitted(limits, ask_of("free", tokens=5))
+    assert limits.statistics().open == 1
+
+    limits.settle(reservation, tokens=3, cost_picousd=0, now=START)
+
+    assert limits.statistics().open == 0
+    with pytest.raises(ValueError, match="not open"):
+        limits.settle(reservation, tokens=3, cost_picousd=0, now=START)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import ClassVar, assert_never
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, ClassVar, TypeAlias, assert_never
 
 import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
-from callboard.errors import ActorFailed, Refusal
+from callboard.errors import ActorFailed, MailboxFull, Refusal
 from callboard.kernel import (
     Actor,
     Child,
     Context,
+    Decider,
     MailboxSpec,
     Notice,
     Request,
@@ -56,6 +57,9 @@ class Tick(Notice["Player"], frozen=True, kw_only=True):
     """Told by a player to itself."""
 
 
+Message: TypeAlias = Play | Hear | Watch | Tick
+
+
 class Stage:
     """What all players of a simulation share."""
 
@@ -81,11 +85,14 @@ class Stage:
         """Make one child."""
         entrances = iter(range(1, 1_000_000))
 
-        class Cast(Player):
+        class Slow(SlowPlayer):
+            mailbox: ClassVar[MailboxSpec] = spec.mailbox
+
+        class Quick(QuickPlayer):
             mailbox: ClassVar[MailboxSpec] = spec.mailbox
 
         def start() -> Player:
-            return Cast(spec, self, next(entrances))
+            return (Quick if spec.quick else Slow)(spec, self, next(entrances))
 
         child: Child[Player] = Child(
             name=f"player{spec.number}", start=start, restart=spec.restart, grace=spec.grace
@@ -94,8 +101,8 @@ class Stage:
         return child
 
 
-class Player(Actor["Play | Hear | Watch | Tick"]):
-    """Obeys."""
+class Player:
+    """Obeys, whichever kind of actor it is."""
 
     def __init__(self, spec: PlayerSpec, stage: Stage, incarnation: int) -> None:
         self.spec = spec
@@ -105,7 +112,8 @@ class Player(Actor["Play | Hear | Watch | Tick"]):
         self.at_work = 0
 
     @asynccontextmanager
-    async def running(self, context: Context[Player]) -> AsyncIterator[None]:
+    async def running(self, context: Context[Any]) -> AsyncIterator[None]:
+        self.task = anyio.get_current_task().id
         await anyio.sleep(self.spec.enters_in)
         if self.incarnation in self.spec.fails_to_enter:
             raise Forgot(f"player {self.spec.number} at entrance {self.incarnation}")
@@ -117,26 +125,31 @@ class Player(Actor["Play | Hear | Watch | Tick"]):
             if self.at_work:
                 self.stage.record.violations.append(f"player {self.spec.number} left before its work did")
 
-    async def receive(self, message: Play | Hear | Watch | Tick, context: Context[Player]) -> None:
+    @contextmanager
+    def _receiving(self, message: Message) -> Iterator[None]:
         assert not self.receiving, "two receives at once"
         self.receiving = True
+        if isinstance(message, Hear):
+            self.stage.record.heard[f"player{self.spec.number}"] += 1
         try:
-            match message:
-                case Play():
-                    await self._play(message, message.operation, context)
-                case Hear():
-                    self.stage.record.heard[f"player{self.spec.number}"] += 1
-                    await self._do(message.operation, context)
-                case Watch():
-                    await self._show(message, message.operation, context)
-                case Tick():
-                    pass
-                case _:
-                    assert_never(message)
+            yield
         finally:
             self.receiving = False
 
-    async def _do(self, operation: Operation, context: Context[Player]) -> None:
+    def _act(self, message: Message, context: Context[Player]) -> None:
+        match message:
+            case Play():
+                self._play(message, message.operation, context)
+            case Hear():
+                self._do(message.operation, context)
+            case Watch():
+                self._show(message, message.operation, context)
+            case Tick():
+                pass
+            case _:
+                assert_never(message)
+
+    def _do(self, operation: Operation, context: Context[Player]) -> None:
         record = self.stage.record
         record.handled[operation.number] += 1
         record.write(f"player{self.spec.number} does {operation.number} {operation.deed.value}")
@@ -145,28 +158,39 @@ class Player(Actor["Play | Hear | Watch | Tick"]):
                 raise Declined("no")
             case Deed.CRASH:
                 raise Forgot(f"operation {operation.number}")
-            case Deed.LINGER:
-                await anyio.sleep(min(operation.lasts, 0.1))
             case Deed.TICK:
                 context.tell_later(Tick(), after=operation.lasts)
+            case Deed.TELL_NOW:
+                with suppress(anyio.WouldBlock, MailboxFull):
+                    context.self_ref.tell_now(Tick())
             case Deed.STEP_DOWN:
                 record.stepped_down.add(f"player{self.spec.number}")
                 context.stop()
             case _:
                 pass
 
-    async def _play(self, message: Play, operation: Operation, context: Context[Player]) -> None:
-        await self._do(operation, context)
+    def _play(self, message: Play, operation: Operation, context: Context[Player]) -> None:
+        self._do(operation, context)
         match operation.deed:
             case Deed.FORGET:
                 pass
+            case Deed.ASK_NOW:
+                below = context.ref(self.stage.children[operation.passed_to])
+                try:
+                    below.ask_now(Play(operation=_harmless(operation)))
+                except anyio.WouldBlock:
+                    context.reply_from(message, lambda: self._work(operation, context))
+                except (Refusal, ActorFailed) as error:
+                    raise Declined("the one I asked did not help") from error
+                else:
+                    context.reply(message, operation.number)
             case Deed.WORK | Deed.WORK_AND_FAIL | Deed.WORK_AND_REFUSE | Deed.ASK_ON | Deed.SPAWN:
                 context.reply_from(message, lambda: self._work(operation, context))
             case _:
                 context.reply(message, operation.number)
 
-    async def _show(self, message: Watch, operation: Operation, context: Context[Player]) -> None:
-        await self._do(operation, context)
+    def _show(self, message: Watch, operation: Operation, context: Context[Player]) -> None:
+        self._do(operation, context)
 
         async def produce(items: MemoryObjectSendStream[int]) -> None:
             for item in range(operation.items):
@@ -184,7 +208,7 @@ class Player(Actor["Play | Hear | Watch | Tick"]):
                     raise Forgot(f"work on {operation.number}")
                 case Deed.WORK_AND_REFUSE:
                     raise Declined("not after all")
-                case Deed.ASK_ON:
+                case Deed.ASK_ON | Deed.ASK_NOW:
                     below = context.ref(self.stage.children[operation.passed_to])
                     await self._pass_on(below.ask(Play(operation=_harmless(operation))))
                 case Deed.SPAWN:
@@ -215,10 +239,29 @@ class Player(Actor["Play | Hear | Watch | Tick"]):
         spec = msgspec.structs.replace(self.spec, restart=Restart.TEMPORARY, fails_to_enter=())
         return Child(
             name=f"walk-on{operation.number}",
-            start=lambda: Player(spec, self.stage, 1),
+            start=lambda: (QuickPlayer if spec.quick else SlowPlayer)(spec, self.stage, 1),
             restart=Restart.TEMPORARY,
             grace=0.5,
         )
+
+
+class SlowPlayer(Player, Actor[Message]):
+    """A player that may take its time in ``receive``."""
+
+    async def receive(self, message: Message, context: Context[Any]) -> None:
+        with self._receiving(message):
+            if not isinstance(message, Tick) and message.operation.deed is Deed.LINGER:
+                await anyio.sleep(min(message.operation.lasts, 0.1))
+            self._act(message, context)
+
+
+class QuickPlayer(Player, Decider[Message]):
+    """A player that decides at once."""
+
+    def decide(self, message: Message, context: Context[Any]) -> None:
+        with self._receiving(message):
+            self.stage.record.in_place += anyio.get_current_task().id != self.task
+            self._act(message, context)
 
 
 def _harmless(operation: Operation) -> Operation:

@@ -44,6 +44,7 @@ class Record:
         self.handled: Counter[int] = Counter()
         self.told: Counter[str] = Counter()  # accepted notices by path
         self.heard: Counter[str] = Counter()  # handled notices by path
+        self.in_place = 0  # messages decided in a sender's step
         self.alive = 0  # incarnations inside `running`
         self.working = 0  # spawned work
         self.worked_until: dict[int, float] = {}  # by operation

@@ -23,6 +23,8 @@ class Deed(Enum):
     SPAWN = "spawn"  # a session child that answers
     TICK = "tick"  # tell oneself later
     STEP_DOWN = "step down"
+    ASK_NOW = "ask now"  # an actor started earlier, within the same step if it can
+    TELL_NOW = "tell now"  # itself, from within
 
 
 class Kind(Enum):
@@ -37,6 +39,7 @@ class PlayerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One actor."""
 
     number: int  # in start order over the whole tree
+    quick: bool  # a Decider
     restart: Restart
     grace: float
     mailbox: MailboxSpec
@@ -81,10 +84,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     drain_grace: float
 
 
-def make_scenario(seed: int, *, operations: int) -> Scenario:
-    """Draw a scenario; the same seed draws the same one."""
+def make_scenario(seed: int, *, operations: int, quick: bool = True) -> Scenario:
+    """Draw a scenario; the same seed draws the same one. Some players are Deciders if ``quick``."""
     rng = random.Random(seed)
-    maker = _Maker(rng)
+    maker = _Maker(rng, random.Random(-1 - seed) if quick else None)
     tree = maker.troupe("root", depth=0, budget=rng.randint(1, 30))
     hostile = rng.random() < 0.7
     drawn = [maker.operation(number, hostile=hostile) for number in range(operations)]
@@ -99,8 +102,9 @@ def make_scenario(seed: int, *, operations: int) -> Scenario:
 
 
 class _Maker:
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, quick: random.Random | None) -> None:
         self.rng = rng
+        self.quick = quick  # draws by itself, so that with or without it a seed draws the same evening
         self.players = 0
 
     def troupe(self, name: str, *, depth: int, budget: int) -> TroupeSpec:
@@ -129,6 +133,7 @@ class _Maker:
         late_failure = (rng.randint(2, 4),) if rng.random() < 0.1 else ()
         return PlayerSpec(
             number=number,
+            quick=self.quick is not None and self.quick.random() < 0.6,
             restart=rng.choices(tuple(Restart), weights=(6, 2, 1))[0],
             grace=rng.choice((0.0, 0.5, 5.0)),
             mailbox=MailboxSpec(capacity=rng.choice((1, 2, 4, 64)), overflow=rng.choice(tuple(Overflow))),
@@ -146,7 +151,7 @@ class _Maker:
             at=rng.choice((rng.uniform(0, 15), float(rng.randint(0, 5)))),  # half of them come in bursts
             to=to,
             kind=rng.choices(tuple(Kind), weights=(6, 2, 2))[0],
-            deed=rng.choices(tuple(Deed), weights=weights)[0],
+            deed=self.hurried(rng.choices(tuple(Deed)[: len(weights)], weights=weights)[0]),
             lasts=rng.choice((0.0, 0.1, 1.0, 4.0)),
             items=rng.randint(0, 5),
             passed_to=rng.randrange(to) if to else 0,
@@ -154,3 +159,15 @@ class _Maker:
             cancelled_after=rng.choice((None, None, None, 0.0, 0.1, 1.0)),
             leaves_after=rng.choice((None, None, 0, 2)),
         )
+
+    def hurried(self, deed: Deed) -> Deed:
+        """Do within one step some of what takes several."""
+        if self.quick is None or self.quick.random() < 0.5:
+            return deed
+        match deed:
+            case Deed.ASK_ON:
+                return Deed.ASK_NOW
+            case Deed.TICK:
+                return Deed.TELL_NOW
+            case _:
+                return deed

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import ClassVar, TypeAlias, assert_never
 
 import anyio
-from anyio import CancelScope
+from anyio import CancelScope, WouldBlock
 from msgspec import Struct
 
 from callboard.actors.rate_limiter import Acquire, RateLimiter, Settle
@@ -24,7 +24,7 @@ from callboard.domain.model import ModelSpec
 from callboard.domain.observation import AttemptFailed, Observation
 from callboard.domain.usage import Usage
 from callboard.errors import StreamIncomplete, UpstreamError, UpstreamInvalid
-from callboard.kernel import Actor, ActorRef, Child, Context, MailboxSpec, Notice, Request
+from callboard.kernel import ActorRef, Child, Context, Decider, MailboxSpec, Notice, Request
 from callboard.limits.ledger import Outcome as AttemptOutcome
 from callboard.providers.breaker import Outcome, outcome_of
 from callboard.providers.handler import ProviderHandler, RelayHandler
@@ -33,6 +33,9 @@ from callboard.providers.routing import Choice, Health, RouteTable
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """Reserved for an answer whose length neither the client nor the operator bounds."""
+
+SETTLE_AGAIN_S = 0.05
+"""How long a `Close` waits when the limiter is down and its mailbox full."""
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -160,7 +163,7 @@ class Upstreams(Struct, frozen=True, kw_only=True):
     Attributes:
         handlers: By configured provider name.
         health: Makes the breakers afresh for each incarnation.
-        clock: Seconds of the event loop's clock, which deadlines are stated in.
+        clock: Seconds of the event loop's clock, which deadlines are stated in; None reads it the fast way.
         random: From [0, 1), for jitter.
         observe: Told of failed attempts.
     """
@@ -168,7 +171,7 @@ class Upstreams(Struct, frozen=True, kw_only=True):
     routes: RouteTable
     handlers: Mapping[str, ProviderHandler]
     health: Callable[[], Health]
-    clock: Callable[[], float]
+    clock: Callable[[], float] | None = None
     random: Callable[[], float]
     observe: Callable[[Observation], None]
     retry: RetryPolicy = RetryPolicy()
@@ -177,7 +180,7 @@ class Upstreams(Struct, frozen=True, kw_only=True):
 _Message: TypeAlias = Open | Close | ListModels | GetHealth
 
 
-class ProviderSystem(Actor[_Message]):
+class ProviderSystem(Decider[_Message]):
     """See the module's docstring."""
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=4096)
@@ -186,6 +189,7 @@ class ProviderSystem(Actor[_Message]):
         self._upstreams = upstreams
         self._limiter_child = limiter
         self._limiter: ActorRef[RateLimiter]
+        self._now_s: Callable[[], float]
         self._health = upstreams.health()
         self._budget = RetryBudget()
         self._open: dict[str, _Attempt] = {}
@@ -195,23 +199,26 @@ class ProviderSystem(Actor[_Message]):
             for name, handler in upstreams.handlers.items()
         }
         self._tallies = {name: _Tally() for name in upstreams.handlers}
+        routes = upstreams.routes
+        self._candidates = {spec.name: routes.candidates(spec.name) for spec in routes.models}
 
     @asynccontextmanager
     async def running(self, context: Context[ProviderSystem]) -> AsyncIterator[None]:
         """Holds every provider's client open."""
         self._limiter = context.ref(self._limiter_child)
+        self._now_s = self._upstreams.clock or context.now
         async with AsyncExitStack() as stack:
             for handler in self._upstreams.handlers.values():
                 await stack.enter_async_context(handler.initialize_client())
             yield
 
-    async def receive(self, message: _Message, context: Context[ProviderSystem]) -> None:
+    def decide(self, message: _Message, context: Context[ProviderSystem]) -> None:
         """One decision at a time."""
         match message:
             case Open():
-                await self._answer_open(message, context)
+                self._answer_open(message, context)
             case Close():
-                await self._close(message)
+                self._close(message, context)
             case ListModels():
                 context.reply(message, self._upstreams.routes.models)
             case GetHealth():
@@ -219,15 +226,16 @@ class ProviderSystem(Actor[_Message]):
             case _:
                 assert_never(message)
 
-    async def _answer_open(self, message: Open, context: Context[ProviderSystem]) -> None:
-        candidates = self._upstreams.routes.candidates(message.demand.model)
-        now_s = self._upstreams.clock()
+    def _answer_open(self, message: Open, context: Context[ProviderSystem]) -> None:
+        model = message.demand.model
+        candidates = self._candidates.get(model) or self._upstreams.routes.candidates(model)
+        now_s = self._now_s()
         if not message.failed:
             self._budget.called()
             choice = self._health.choose(candidates, now_s=now_s)
             if choice is None:
                 raise self._health.resting(candidates, now_s=now_s)
-            await self._grant(message, choice, context)
+            self._grant(message, choice, now_s, context)
             return
         delay_s = self._retry_delay_s(message, now_s, context)
         if delay_s is not None:
@@ -241,7 +249,7 @@ class ProviderSystem(Actor[_Message]):
         if choice is None:
             context.reply(message, None)
         else:
-            await self._grant(message, choice, context)
+            self._grant(message, choice, now_s, context)
 
     def _retry_delay_s(self, message: Open, now_s: float, context: Context[ProviderSystem]) -> float | None:
         last = message.failed[-1]
@@ -256,15 +264,17 @@ class ProviderSystem(Actor[_Message]):
             return None
         return delay_s
 
-    async def _grant(self, message: Open, choice: Choice, context: Context[ProviderSystem]) -> None:
+    def _grant(self, message: Open, choice: Choice, now_s: float, context: Context[ProviderSystem]) -> None:
         """Answer at once where the limits allow it at once, else from a task that waits its turn."""
         try:
-            admitted = await self._limiter.ask(_acquire(message, choice.spec, wait=False))
+            admitted = self._limiter.ask_now(_acquire(message, choice.spec, wait=False))
+        except WouldBlock:
+            admitted = False
         except BaseException:
             self._drop(choice)
             raise
         if admitted:
-            context.reply(message, self._register(message, choice))
+            context.reply(message, self._register(message, choice, now_s))
         else:
             context.reply_from(message, lambda: self._grant_waiting(message, choice))
 
@@ -277,17 +287,17 @@ class ProviderSystem(Actor[_Message]):
             with CancelScope(shield=True):
                 await self._limiter.tell(Settle(attempt_id=message.attempt_id, sent=False))
             raise
-        return self._register(message, choice)
+        return self._register(message, choice, self._now_s())
 
     async def _grant_later(self, message: Open, spec: ModelSpec, delay_s: float) -> Grant | None:
         await anyio.sleep(delay_s)
-        choice = self._health.choose((spec,), now_s=self._upstreams.clock())
+        choice = self._health.choose((spec,), now_s=self._now_s())
         if choice is None:
             return None
         return await self._grant_waiting(message, choice)
 
-    def _register(self, message: Open, choice: Choice) -> Grant:
-        self._open[message.attempt_id] = _Attempt(choice, self._upstreams.clock())
+    def _register(self, message: Open, choice: Choice, now_s: float) -> Grant:
+        self._open[message.attempt_id] = _Attempt(choice, now_s)
         provider = choice.spec.provider
         return Grant(
             attempt_id=message.attempt_id,
@@ -297,13 +307,19 @@ class ProviderSystem(Actor[_Message]):
         )
 
     def _drop(self, choice: Choice) -> None:
-        self._health.record(choice, Outcome.SILENT, now_s=self._upstreams.clock())
+        self._health.record(choice, Outcome.SILENT, now_s=self._now_s())
 
-    async def _close(self, message: Close) -> None:
-        attempt = self._open.pop(message.attempt_id, None)
+    def _close(self, message: Close, context: Context[ProviderSystem]) -> None:
+        attempt = self._open.get(message.attempt_id)
         if attempt is None:
             return
-        now_s = self._upstreams.clock()
+        try:
+            self._limiter.tell_now(_settle(message))
+        except WouldBlock:
+            context.tell_later(message, after=SETTLE_AGAIN_S)
+            return
+        del self._open[message.attempt_id]
+        now_s = self._now_s()
         spec = attempt.choice.spec
         self._health.record(attempt.choice, outcome_of(message.error), now_s=now_s)
         tally = self._tallies[spec.provider]
@@ -313,15 +329,6 @@ class ProviderSystem(Actor[_Message]):
         if isinstance(message.error, UpstreamError):
             tally.failures += 1
             self._upstreams.observe(_attempt_failed(message.attempt_id, spec, message.error))
-        await self._limiter.tell(
-            Settle(
-                attempt_id=message.attempt_id,
-                usage=message.usage,
-                reported=message.reported,
-                sent=message.sent,
-                outcome=_outcome(message.error),
-            )
-        )
 
     def _numbers(self) -> Mapping[str, ProviderHealth]:
         breakers = self._health.snapshot()
@@ -351,6 +358,16 @@ def _acquire(message: Open, spec: ModelSpec, *, wait: bool) -> Acquire:
         estimate=Usage(input_tokens=demand.prompt_tokens, output_tokens=min(output, limit or output)),
         price=spec.price,
         wait=wait,
+    )
+
+
+def _settle(message: Close) -> Settle:
+    return Settle(
+        attempt_id=message.attempt_id,
+        usage=message.usage,
+        reported=message.reported,
+        sent=message.sent,
+        outcome=_outcome(message.error),
     )
 
 

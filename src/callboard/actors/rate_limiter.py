@@ -14,10 +14,11 @@ from typing import ClassVar, TypeAlias, assert_never
 
 import anyio
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from callboard.domain.model import Price
 from callboard.domain.usage import Usage
-from callboard.kernel import Actor, Context, MailboxSpec, Notice, Request
+from callboard.kernel import Context, Decider, MailboxSpec, Notice, Request
 from callboard.limits.ledger import Attempt, Basis, Books, Ledger, LedgerLine, Outcome, Totals
 from callboard.limits.limits import Admitted, Ask, Decision, Limits, Queued, Refused
 
@@ -113,7 +114,7 @@ class Till(Struct, frozen=True, kw_only=True):
     on_line: Callable[[LedgerLine], None]
 
 
-class RateLimiter(Actor[_Message]):
+class RateLimiter(Decider[_Message]):
     """See the module's docstring."""
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=4096)
@@ -133,14 +134,15 @@ class RateLimiter(Actor[_Message]):
         context.tell_later(Sweep(), after=EXPIRY_SWEEP_S)
         yield
 
-    async def receive(self, message: _Message, context: Context[RateLimiter]) -> None:
+    def decide(self, message: _Message, context: Context[RateLimiter]) -> None:
         """One decision at a time."""
         match message:
             case Acquire():
                 self._acquire(message, context)
             case Settle():
                 self._settle(message)
-                self._pump(context)
+                if self._waiters:
+                    self._pump(context)
             case GetAccounts():
                 context.reply(message, self._accounts())
             case Wake():
@@ -156,7 +158,14 @@ class RateLimiter(Actor[_Message]):
 
     def _acquire(self, message: Acquire, context: Context[RateLimiter]) -> None:
         now_ns = self._clock_ns()
-        decision = self._limits.offer(self._ask(message, context, now_ns), now_ns)
+        ask = Ask(
+            scopes=(("key", message.key), ("model", message.model), ("provider", message.provider)),
+            tokens=message.estimate.total_tokens,
+            cost_picousd=message.price.cost_picousd(message.estimate),
+        )
+        decision = self._limits.offer(ask, now_ns)
+        if isinstance(decision, Queued):
+            decision = self._mind_deadline(ask, decision, context, now_ns)
         match decision:
             case Admitted():
                 self._reserve(message, decision, now_ns)
@@ -171,14 +180,15 @@ class RateLimiter(Actor[_Message]):
                 context.reply_from(message, lambda: self._wait(message, decision.ticket, waiter, context))
                 self._wake_at(decision.wake_at_ns, context)
 
-    def _ask(self, message: Acquire, context: Context[RateLimiter], now_ns: int) -> Ask:
-        left_s = context.deadline - anyio.current_time()
-        return Ask(
-            scopes=(("key", message.key), ("model", message.model), ("provider", message.provider)),
-            tokens=message.estimate.total_tokens,
-            cost_picousd=message.price.cost_picousd(message.estimate),
-            deadline_ns=None if math.isinf(left_s) else now_ns + int(left_s * 1e9),
-        )
+    def _mind_deadline(
+        self, ask: Ask, queued: Queued, context: Context[RateLimiter], now_ns: int
+    ) -> Admitted | Queued | Refused:
+        """Offer ``ask`` again under its asker's deadline, if there is one: only who has to wait needs it."""
+        left_s = context.deadline - context.now()
+        if math.isinf(left_s):
+            return queued
+        self._limits.cancel(queued.ticket)
+        return self._limits.offer(replace(ask, deadline_ns=now_ns + int(left_s * 1e9)), now_ns)
 
     async def _wait(
         self, message: Acquire, ticket: int, waiter: _Waiter, context: Context[RateLimiter]

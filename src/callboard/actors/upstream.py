@@ -1,8 +1,8 @@
 """One upstream call with its retries and fallbacks: the asking task's side of the grant pattern.
 
 `ProviderSystem` decides and remembers; the task that wants the answer makes the call itself, here, so that
-bytes never pass through an actor. However the call ends, the attempt is closed and settled exactly once,
-under a shield, because the task may be being cancelled.
+bytes never pass through an actor. However the call ends, the attempt is closed and settled exactly once:
+within the step that leaves the call, or under a shield, because the task may be being cancelled.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from anyio import CancelScope
+from anyio import CancelScope, WouldBlock
 
 from callboard.actors.provider_system import Close, Demand, Failed, Grant, Open, ProviderSystem
 from callboard.domain.meter import Meter
@@ -67,7 +67,6 @@ class UpstreamCall:
             grant = await self._open(failed)
             if grant is None:
                 raise failed[-1].error
-            self._meter.enter("ttfb")
             try:
                 answer = await make(grant)
             except UpstreamError as error:
@@ -100,12 +99,15 @@ class UpstreamCall:
             grant = await self._providers.ask(
                 Open(attempt_id=self._attempt_id, demand=self._demand, failed=failed)
             )
-        finally:
+        except BaseException:
             self._meter.enter("own")
+            raise
         if grant is None:
+            self._meter.enter("own")
             self._meter.attempts -= 1
             self._attempt_id = None
             return None
+        self._meter.enter("ttfb")
         self._grant = grant
         self._sent = True
         self._usage = Usage()
@@ -128,8 +130,11 @@ class UpstreamCall:
             reported=self._reported,
             sent=self._sent,
         )
-        with CancelScope(shield=True):
-            await self._providers.tell(close)
+        try:
+            self._providers.tell_now(close)
+        except WouldBlock:
+            with CancelScope(shield=True):
+                await self._providers.tell(close)
 
     async def __aenter__(self) -> Self:
         return self

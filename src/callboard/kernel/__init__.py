@@ -1,6 +1,6 @@
 """Supervised actors over bounded mailboxes, on plain anyio. Knows no LLM and never logs."""
 
-from callboard.kernel.actor import Actor
+from callboard.kernel.actor import Actor, Decider
 from callboard.kernel.context import Context
 from callboard.kernel.lifecycle import (
     Crashed,
@@ -32,6 +32,7 @@ __all__ = [
     "Crashed",
     "DeadLetter",
     "DeadLetterReason",
+    "Decider",
     "Drained",
     "Escalated",
     "Intensity",

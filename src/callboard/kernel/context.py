@@ -11,6 +11,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct
 
 from callboard.kernel.envelope import Envelope
+from callboard.kernel.environment import Environment
 from callboard.kernel.node import Node
 from callboard.kernel.ref import ActorRef
 from callboard.kernel.reply import Reply, StreamReply
@@ -29,10 +30,12 @@ class Surroundings(Struct, frozen=True, kw_only=True, eq=False):
     """How an actor's context reaches the rest of the tree.
 
     Attributes:
+        environment: What the system shares.
         ref: Finds the reference of a child of the system's tree.
         new_session: Makes the node of a session child, and the reference to its actor.
     """
 
+    environment: Environment
     ref: Callable[[Child[Any]], ActorRef[Any]]
     new_session: Callable[[Child[Any]], tuple[Node, ActorRef[Any]]]
 
@@ -41,12 +44,26 @@ class Context(Generic[A]):
     """One incarnation's hands. Only that incarnation and what it spawned may use it.
 
     Attributes:
+        now: Reads the event loop's time, which deadlines are stated in.
         self_ref: The reference under which others reach this actor. ``receive`` must not tell it anything: a
             full mailbox would wait for the very task that empties it. Spawned work may.
-        current: The envelope in ``receive``; the kernel's own.
+
+    The kernel's own are ``current``, the envelope in ``receive``, and for a message that is decided in place,
+    which has no envelope unless it turns out to need one: ``message``; ``pending``, the same while an answer
+    to it is due; ``answer``.
     """
 
-    __slots__ = ("_step_down", "_surroundings", "_work", "current", "self_ref")
+    __slots__ = (
+        "_step_down",
+        "_surroundings",
+        "_work",
+        "answer",
+        "current",
+        "message",
+        "now",
+        "pending",
+        "self_ref",
+    )
 
     def __init__(
         self,
@@ -56,7 +73,11 @@ class Context(Generic[A]):
         step_down: Callable[[], None],
     ) -> None:
         self.self_ref = self_ref
+        self.now = surroundings.environment.now
         self.current: Envelope | None = None
+        self.message: object = None
+        self.pending: object = None
+        self.answer: object = None
         self._work = work
         self._surroundings = surroundings
         self._step_down = step_down
@@ -69,7 +90,9 @@ class Context(Generic[A]):
     @property
     def deadline(self) -> float:
         """When the asker of the message in ``receive`` stops waiting, in loop time; infinite if never."""
-        return math.inf if self.current is None else self.current.deadline
+        if self.current is not None:
+            return self.current.deadline
+        return math.inf if self.message is None else self._surroundings.environment.deadline()
 
     def ref(self, child: Child[T]) -> ActorRef[T]:
         """Return the reference of a child of the system's tree, started or not.
@@ -88,6 +111,9 @@ class Context(Generic[A]):
         Raises:
             RuntimeError: ``request`` is not the one in ``receive``, or it was answered before.
         """
+        if request is self.pending:
+            self.pending, self.answer = None, value
+            return True
         envelope = self.current
         if envelope is not None and envelope.message is request:
             reply = envelope.reply
@@ -150,15 +176,29 @@ class Context(Generic[A]):
         """
         self._step_down()
 
+    def wrap(self, *, request: bool) -> Envelope:
+        """Make the envelope that the message decided in place has done without; for the kernel."""
+        envelope = self.current
+        if envelope is None:
+            environment = self._surroundings.environment
+            reply: Reply[Any] | None = Reply(environment.signals) if request else None
+            envelope = Envelope(self.message, reply, current_trace(), environment.deadline())
+            self.current = envelope
+            if reply is not None and self.pending is None:
+                reply.succeed(self.answer)
+            self.pending = None
+        return envelope
+
     def _hand_on(self, request: object, reply: Reply[R], work: Callable[[], Awaitable[R]]) -> None:
         if reply.open:
             self._work.answer(reply, work, deadline=self.deadline, request=type(request).__name__)
 
     def _take_up(self, request: object) -> Reply[Any]:
-        envelope = self.current
-        if envelope is None or envelope.message is not request or envelope.reply is None:
+        envelope = self.wrap(request=True) if request is self.pending else self.current
+        in_hand = self.message if envelope is None else envelope.message
+        if in_hand is not request or (envelope is not None and envelope.reply is None):
             raise RuntimeError(f"{type(request).__name__} is not the request in receive")
-        reply = envelope.reply
-        if reply.gone or (reply.open and reply.cancel_work is None):
+        reply = None if envelope is None else envelope.reply
+        if reply is not None and (reply.gone or (reply.open and reply.cancel_work is None)):
             return reply
         raise RuntimeError(f"{type(request).__name__} is answered already")

@@ -21,6 +21,7 @@ class Environment(Struct, frozen=True, kw_only=True, eq=False):
         chance: Random numbers in [0, 1), for the jitter of back-off.
         admission: The system's door.
         signals: The event loop's fastest one-shot wake-ups.
+        now: The event loop's time.
         deadline: The running task's effective deadline in the event loop's time; infinite where it has none.
     """
 
@@ -29,4 +30,5 @@ class Environment(Struct, frozen=True, kw_only=True, eq=False):
     chance: Callable[[], float]
     admission: Admission
     signals: Signals[Any]
+    now: Callable[[], float]
     deadline: Callable[[], float]

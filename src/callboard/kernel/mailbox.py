@@ -8,13 +8,24 @@ takes it, so none is lost when an incarnation is cut short, and the next one fin
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from callboard.kernel.envelope import Envelope
 from callboard.kernel.signal import Signal, Signals
+
+STREAK = 64
+"""After as many messages in a row, handled without a suspension, everybody else gets a turn."""
+
+InPlace: TypeAlias = Callable[[object, bool], Any]
+"""Handles a message in the sender's own step; the second argument says whether it is a request.
+
+Returns:
+    The answer, or a `Reply` where there is none yet or it is an error; None for a notice.
+"""
 
 
 class Overflow(Enum):
@@ -50,9 +61,24 @@ class Mailbox:
         spec: Its size.
         closed: Whether the actor has ended for good.
         peak: The longest the queue has been.
+        reader: What the parked reader waits for; None where it runs, or is about to.
+        in_place: What handles a message without the reader. Set only while the reader is parked, so that
+            nothing is queued, and not while it handles one.
+        patience: How many more messages it handles before the reader must have had a turn.
     """
 
-    __slots__ = ("_queue", "_reader", "_room", "_senders", "_signals", "closed", "peak", "spec")
+    __slots__ = (
+        "_queue",
+        "_room",
+        "_senders",
+        "_signals",
+        "closed",
+        "in_place",
+        "patience",
+        "peak",
+        "reader",
+        "spec",
+    )
 
     def __init__(self, spec: MailboxSpec, signals: Signals[Any]) -> None:
         self.closed = False
@@ -61,7 +87,9 @@ class Mailbox:
         self._signals = signals
         self._queue: deque[Envelope] = deque()
         self._senders: dict[Signal, Envelope] = {}  # in the order in which they came
-        self._reader: Signal | None = None
+        self.reader: Signal | None = None
+        self.in_place: InPlace | None = None
+        self.patience = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -85,9 +113,9 @@ class Mailbox:
         queue.append(envelope)
         if length >= self.peak:
             self.peak = length + 1
-        reader = self._reader
+        reader = self.reader
         if reader is not None:
-            self._reader = None
+            self.reader = self.in_place = None
             self._signals.set(reader)
         return True
 
@@ -126,17 +154,22 @@ class Mailbox:
                 self._queue.append(waiting)
         return envelope
 
-    def park(self) -> Signal:
-        """Return what the reader must await now: until something is offered, or `wake` is called."""
+    def park(self, in_place: InPlace | None = None) -> Signal:
+        """Return what the reader must await now: until something is offered, or `wake` is called.
+
+        Meanwhile senders may call ``in_place`` instead of queueing.
+        """
         signal: Signal = self._signals.new()
-        self._reader = signal
+        self.reader = signal
+        self.in_place = in_place
+        self.patience = STREAK
         return signal
 
     def wake(self) -> None:
         """Make the reader look again."""
-        reader = self._reader
+        reader = self.reader
         if reader is not None:
-            self._reader = None
+            self.reader = self.in_place = None
             self._signals.set(reader)
 
     def close(self) -> tuple[Envelope, ...]:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
+from anyio import WouldBlock
+
 from callboard.kernel.envelope import Envelope
 from callboard.kernel.reply import Reply
 from callboard.kernel.request import Notice, Request, StreamRequest
@@ -23,6 +25,11 @@ class ActorRef(Generic[A]):
 
     There is no time limit to give: callers use ``anyio.fail_after``, and their deadline travels with the
     request. Messages of one sender arrive in the order in which they were sent, each at most once.
+
+    An idle `Decider` is called in place, and then `tell` and `ask` do not suspend. So they are no
+    checkpoints: a sender that was cancelled learns of it where it next suspends. After 64 messages that an
+    actor handled so in a row, the next goes through its mailbox, and an ask then suspends: a loop that does
+    nothing but ask starves nobody and finds out that it was cancelled.
     """
 
     __slots__ = ("_slot",)
@@ -43,9 +50,31 @@ class ActorRef(Generic[A]):
             MailboxFull: The mailbox is full and rejects. One that waits suspends the sender instead.
         """
         slot = self._slot
+        mailbox = slot.mailbox
+        in_place = mailbox.in_place
+        if in_place is not None and mailbox.patience and not slot.admission.closed:
+            mailbox.patience -= 1
+            in_place(notice, False)
+            return
         envelope = Envelope(notice, None, current_trace(), slot.environment.deadline())
         if not slot.post(envelope):
             await slot.wait_for_place(envelope)
+
+    def tell_now(self, notice: Notice[A]) -> None:
+        """Send ``notice`` without ever suspending: it is decided in place, else queued.
+
+        Not bound to the 64 in a row: whoever uses it in a loop sees to it that the loop suspends.
+
+        Raises:
+            WouldBlock: The mailbox is full and waits.
+            MailboxFull: The mailbox is full and rejects.
+        """
+        slot = self._slot
+        in_place = slot.mailbox.in_place
+        if in_place is not None and not slot.admission.closed:
+            in_place(notice, False)
+        elif not slot.post(Envelope(notice, None, current_trace(), slot.environment.deadline())):
+            raise WouldBlock
 
     async def ask(self, request: Request[A, R]) -> R:
         """Send ``request`` and wait for its answer.
@@ -63,11 +92,21 @@ class ActorRef(Generic[A]):
             DeadlineExceeded: The work spawned for this request met the caller's own deadline first.
         """
         slot = self._slot
-        environment = slot.environment
-        reply: Reply[R] = Reply(environment.signals)
-        envelope = Envelope(request, reply, current_trace(), environment.deadline())
-        if not slot.post(envelope):
-            await slot.wait_for_place(envelope)
+        mailbox = slot.mailbox
+        in_place = mailbox.in_place
+        reply: Reply[R]
+        if in_place is not None and mailbox.patience and not slot.admission.closed:
+            mailbox.patience -= 1
+            answer: R | Reply[R] = in_place(request, True)
+            if not isinstance(answer, Reply):
+                return answer
+            reply = answer
+        else:
+            environment = slot.environment
+            reply = Reply(environment.signals)
+            envelope = Envelope(request, reply, current_trace(), environment.deadline())
+            if not slot.post(envelope):
+                await slot.wait_for_place(envelope)
         # As in `Reply.wait`, without the cost of one more coroutine.
         try:
             await reply.signal
@@ -75,6 +114,33 @@ class ActorRef(Generic[A]):
             if not reply.outlives(cancellation):
                 raise
         return reply.result()
+
+    def ask_now(self, request: Request[A, R]) -> R:
+        """Send ``request`` if the answer can be had in this very step; for use in `Decider.decide`.
+
+        Only an idle `Decider` that answers by itself can give it. Not bound to the 64 in a row.
+
+        Raises:
+            WouldBlock: The answer takes time. Where the actor has handed the request on, that work is
+                cancelled as for an asker who leaves; otherwise nothing was sent.
+            Refusal: The actor's answer.
+            ActorFailed: The actor crashed over this request; ``__cause__`` says why.
+            Draining: The system is stopping.
+        """
+        slot = self._slot
+        in_place = slot.mailbox.in_place
+        if slot.admission.closed:
+            slot.admission.check()
+            raise WouldBlock
+        if in_place is None:
+            raise WouldBlock
+        answer: R | Reply[R] = in_place(request, True)
+        if not isinstance(answer, Reply):
+            return answer
+        if answer.open:
+            answer.abandon()
+            raise WouldBlock
+        return answer.result()
 
     def stream(
         self, request: StreamRequest[A, E], *, buffer: int = 0

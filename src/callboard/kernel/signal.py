@@ -110,9 +110,20 @@ class EventSignals:
 
 def choose_signals() -> Signals[Any]:
     """Choose the signals of the running event loop, once."""
+    return FutureSignals() if _on_asyncio() else EventSignals()
+
+
+def choose_clock() -> Callable[[], float]:
+    """Choose how to read the running event loop's time, once: `anyio.current_time` looks it up every time."""
+    if _on_asyncio():
+        return asyncio.get_running_loop().time
+    read: Callable[[], float] = anyio.lowlevel.current_token().backend_class.current_time
+    return read
+
+
+def _on_asyncio() -> bool:
     try:
         # Under trio as a guest of asyncio there is a running loop, but no current task.
-        on_asyncio = asyncio.current_task() is not None
+        return asyncio.current_task() is not None
     except RuntimeError:
-        on_asyncio = False
-    return FutureSignals() if on_asyncio else EventSignals()
+        return False

@@ -17,19 +17,20 @@ class Slot:
     Attributes:
         path: Names from the root to this child, joined by ``/``.
         environment: What the system shares.
+        admission: The system's door.
         mailbox: The queue; of the default size until the first incarnation states its own.
-        handled: Messages given to ``receive``.
+        handled: Messages given to ``receive`` or ``decide``.
         skipped: Requests whose asker had left before their turn came.
         rejected: Messages refused because the mailbox was full; they were never accepted.
         dead: Messages still queued, or told afterwards, when the actor ended for good.
     """
 
-    __slots__ = ("_admission", "dead", "environment", "handled", "mailbox", "path", "rejected", "skipped")
+    __slots__ = ("admission", "dead", "environment", "handled", "mailbox", "path", "rejected", "skipped")
 
     def __init__(self, path: str, environment: Environment) -> None:
         self.path = path
         self.environment = environment
-        self._admission = environment.admission
+        self.admission = environment.admission
         self.mailbox = Mailbox(MailboxSpec(), environment.signals)
         self.handled = 0
         self.skipped = 0
@@ -47,8 +48,8 @@ class Slot:
             Draining: The system is stopping, and the running task is not inside or the actor has stopped.
             ActorStopped: The actor has ended for good. A notice never raises this: it becomes a dead letter.
         """
-        if self._admission.closed and envelope.reply is not None:
-            self._admission.check()
+        if self.admission.closed and envelope.reply is not None:
+            self.admission.check()
         mailbox = self.mailbox
         if mailbox.offer(envelope):
             return True

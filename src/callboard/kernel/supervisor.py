@@ -186,7 +186,10 @@ class SupervisorNode:
         if isinstance(child, Supervisor):
             return SupervisorNode(child, path, self._environment, self._find)
         slot = Slot(path, self._environment)
-        return ChildNode(child, slot, Surroundings(ref=self._find, new_session=self._session_maker(path)))
+        surroundings = Surroundings(
+            environment=self._environment, ref=self._find, new_session=self._session_maker(path)
+        )
+        return ChildNode(child, slot, surroundings)
 
     def _session_maker(self, path: str) -> Callable[[Child[Any]], tuple[Node, ActorRef[Any]]]:
         def new_session(child: Child[Any]) -> tuple[Node, ActorRef[Any]]:

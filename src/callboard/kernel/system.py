@@ -14,7 +14,7 @@ from callboard.kernel.environment import Environment
 from callboard.kernel.lifecycle import Drained, LifecycleEvent, Observer
 from callboard.kernel.node import Ending
 from callboard.kernel.ref import ActorRef
-from callboard.kernel.signal import choose_signals
+from callboard.kernel.signal import choose_clock, choose_signals
 from callboard.kernel.supervisor import SupervisorNode
 from callboard.kernel.tree import Child, Supervisor
 
@@ -142,6 +142,7 @@ async def open_system(
         chance=chance,
         admission=Admission(),
         signals=choose_signals(),
+        now=choose_clock(),
         # anyio.current_effective_deadline looks the back end up at every call; every ask needs it.
         deadline=anyio.lowlevel.current_token().backend_class.current_effective_deadline,
     )

@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from callboard.errors import ActorFailed, DeadlineExceeded, Refusal
+from callboard.kernel.admission import step_inside
 from callboard.kernel.envelope import Envelope
 from callboard.kernel.lifecycle import WorkFailed
 from callboard.kernel.node import Ending, Node
@@ -35,12 +36,14 @@ class Work:
 
     Attributes:
         live: How many of them an orderly end waits for; timers are not among them.
+        awaited: Whether it waits already; otherwise their end is none of the actor's own task's business.
         cause: The crash that cuts them short, told to their askers.
         sessions: The session children that run now.
     """
 
     def __init__(self, slot: Slot) -> None:
         self.live = 0
+        self.awaited = False
         self.cause: Exception | None = None
         self.sessions: list[Node] = []
         self._slot = slot
@@ -115,6 +118,7 @@ class Work:
 
     def _spawn(self, scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
+            step_inside()  # it may have been spawned in place, by a sender from outside
             try:
                 with scope:
                     await work()
@@ -161,7 +165,7 @@ class Work:
 
     def _lay_down(self) -> None:
         self.live -= 1
-        if not self.live:
+        if self.awaited and not self.live:
             self._slot.mailbox.wake()
 
 

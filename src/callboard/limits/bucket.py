@@ -91,26 +91,26 @@ class Meter(ABC):
             self._advance(now)
         share = self._shares.pop(holder, 0)
         self._held -= share
-        self._level += min(unused * self._unit, share)
+        if unused:
+            back = unused * self._unit
+            self._level += back if back < share else share  # noqa: FURB136 - min() costs as much as the rest
 
     def is_full(self, now: int) -> bool:
         """Whether forgetting this meter and making a new one would change nothing."""
         self._advance(now)
         return self._level == self._ceiling and not self._shares
 
-    def _spill(self, over: int) -> int:
-        """Take ``over`` from the oldest shares; returns what no share was left for."""
+    def _spill(self, over: int) -> None:
+        """Take ``over``, less than all that is held, from the oldest shares."""
         shares = self._shares
-        while over and shares:
+        self._held -= over
+        while over:
             holder, share = next(iter(shares.items()))
             if share > over:
                 shares[holder] = share - over
-                self._held -= over
-                return 0
+                return
             del shares[holder]
-            self._held -= share
             over -= share
-        return over
 
 
 class Bucket(Meter):
@@ -128,10 +128,17 @@ class Bucket(Meter):
         if elapsed:
             self._then = now
             if elapsed > 0:
-                self._level += elapsed * self._rate
-                over = self._level + self._held - self._ceiling
+                level = self._level + elapsed * self._rate
+                held = self._held
+                over = level + held - self._ceiling
                 if over > 0:
-                    self._level -= self._spill(over) if self._shares else over
+                    if over < held:
+                        self._spill(over)
+                    else:  # refill has paid for everything, and what is more is lost
+                        level = self._ceiling
+                        self._held = 0
+                        self._shares.clear()
+                self._level = level
 
     def _rise(self, need: int, now: int) -> int:
         return now + -(-need // self._rate)
@@ -145,15 +152,17 @@ class DayWindow(Meter):
     steps back over midnight does not bring the old day back.
     """
 
-    __slots__ = ()
+    __slots__ = ("_midnight",)
 
     def __init__(self, budget: int, now: int) -> None:
         super().__init__(capacity=budget, unit=1, now=now // DAY_NS)
+        self._midnight = (self._then + 1) * DAY_NS
 
     def _advance(self, now: int) -> None:
-        days = now // DAY_NS - self._then  # _then is the number of the day
-        if days > 0:
+        if now >= self._midnight:
+            days = now // DAY_NS - self._then  # _then is the number of the day
             self._then += days
+            self._midnight += days * DAY_NS
             self._level = min(self._level + days * self._ceiling, self._ceiling)
             self._shares.clear()
             self._held = 0

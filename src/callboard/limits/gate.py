@@ -52,9 +52,10 @@ class Gate:
         waiting: Asks that wait with this scope among theirs, whatever they wait for.
         ahead: What those want together.
         wake_at: When the first of the line gets room, None where that does not depend on time.
+        limited: Whether anything is limited here. Where nothing is, nobody needs to take and give back.
     """
 
-    __slots__ = ("ahead", "in_flight", "line", "meters", "parallel", "scope", "waiting", "wake_at")
+    __slots__ = ("ahead", "in_flight", "limited", "line", "meters", "parallel", "scope", "waiting", "wake_at")
 
     def __init__(self, scope: Scope, spec: LimitSpec, now: int) -> None:
         self.scope = scope
@@ -66,6 +67,7 @@ class Gate:
             meters.append((COST, DayWindow(spec.cost_per_day_picousd, now)))
         self.meters = tuple(meters)
         self.parallel = spec.parallel
+        self.limited = bool(meters) or spec.parallel is not None
         self.in_flight = 0
         self.line: list[Lane] = []
         self.waiting = 0

@@ -106,6 +106,20 @@ class Books(Struct, frozen=True, kw_only=True):
     open: int = 0
 
 
+class _Sum:
+    """Totals while they are being summed."""
+
+    __slots__ = ("attempts", "cost_picousd", "usage")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.usage = Usage()
+        self.cost_picousd = 0
+
+    def totals(self) -> Totals:
+        return Totals(attempts=self.attempts, usage=self.usage, cost_picousd=self.cost_picousd)
+
+
 class _Account:
     """The books while they are being kept."""
 
@@ -121,8 +135,10 @@ class _Account:
     def close(self, amount: int, used: int) -> None:
         self.open -= amount
         self.settled += used
-        self.released += max(amount - used, 0)
-        self.reserved += max(used - amount, 0)
+        if used <= amount:
+            self.released += amount - used
+        else:
+            self.reserved += used - amount
 
     def books(self) -> Books:
         return Books(reserved=self.reserved, settled=self.settled, released=self.released, open=self.open)
@@ -138,9 +154,10 @@ class Ledger:
 
     def __init__(self, *, keep: int = 256, ttl_ns: int = 6 * 3_600_000_000_000) -> None:
         self._ttl_ns = ttl_ns
-        self._open: OrderedDict[str, Attempt] = OrderedDict()  # oldest first
+        # Oldest first; with the tokens and the money that were reserved.
+        self._open: OrderedDict[str, tuple[Attempt, int, int]] = OrderedDict()
         self._recent: deque[LedgerLine] = deque(maxlen=keep)
-        self._totals: dict[tuple[str, ...], Totals] = {}  # by a name for each of HEADINGS
+        self._sums: dict[tuple[str, ...], _Sum] = {}  # by a name for each of HEADINGS
         self._tokens = _Account()
         self._cost = _Account()
 
@@ -152,9 +169,11 @@ class Ledger:
         """
         if attempt.attempt_id in self._open:
             raise ValueError(f"attempt {attempt.attempt_id} is open already")
-        self._open[attempt.attempt_id] = attempt
-        self._tokens.reserve(attempt.estimate.total_tokens)
-        self._cost.reserve(attempt.price.cost_picousd(attempt.estimate))
+        tokens = attempt.estimate.total_tokens
+        cost_picousd = attempt.price.cost_picousd(attempt.estimate)
+        self._open[attempt.attempt_id] = (attempt, tokens, cost_picousd)
+        self._tokens.reserve(tokens)
+        self._cost.reserve(cost_picousd)
 
     def settle(
         self,
@@ -193,10 +212,13 @@ class Ledger:
             cost_basis="reported" if prompt_basis == output_basis == "reported" else "estimated",
         )
         self._recent.append(line)
-        names = (line.key, line.provider, line.model, outcome)
-        sums = Totals(attempts=1, usage=usage, cost_picousd=cost_picousd)
-        known = self._totals.get(names)
-        self._totals[names] = known + sums if known else sums
+        names = (attempt.key, attempt.provider, attempt.model, outcome)
+        sums = self._sums.get(names)
+        if sums is None:
+            sums = self._sums[names] = _Sum()
+        sums.attempts += 1
+        sums.usage += usage
+        sums.cost_picousd += cost_picousd
         return line
 
     def release(self, attempt_id: str) -> None:
@@ -211,7 +233,7 @@ class Ledger:
         """Close what is older than the ttl, as if all that was reserved had been used."""
         lines = []
         while self._open:
-            attempt = next(iter(self._open.values()))
+            attempt, _, _ = next(iter(self._open.values()))
             if attempt.started_ns + self._ttl_ns > now_ns:
                 break
             line = self.settle(
@@ -244,16 +266,17 @@ class Ledger:
         """Sums of all lines since the start, by key, provider, model or outcome."""
         sums: dict[str, Totals] = {}
         place = HEADINGS.index(by)
-        for names, totals in self._totals.items():
-            sums[names[place]] = sums.get(names[place], Totals()) + totals
+        for names, each in self._sums.items():
+            sums[names[place]] = sums.get(names[place], Totals()) + each.totals()
         return sums
 
     def _close(self, attempt_id: str, usage: Usage) -> tuple[Attempt, int]:
         """Book ``usage`` against the reservation; returns the attempt and what the usage costs."""
-        attempt = self._open.pop(attempt_id, None)
-        if attempt is None:
+        reserved = self._open.pop(attempt_id, None)
+        if reserved is None:
             raise ValueError(f"attempt {attempt_id} is not open")
+        attempt, tokens, estimated_picousd = reserved
         cost_picousd = attempt.price.cost_picousd(usage)
-        self._tokens.close(attempt.estimate.total_tokens, usage.total_tokens)
-        self._cost.close(attempt.price.cost_picousd(attempt.estimate), cost_picousd)
+        self._tokens.close(tokens, usage.total_tokens)
+        self._cost.close(estimated_picousd, cost_picousd)
         return attempt, cost_picousd

@@ -79,15 +79,18 @@ class MemoryLimits:
 
     def offer(self, ask: Ask, now: int) -> Admitted | Queued | Refused:
         """Admit at once, in turn later, or never. Takes from all scopes or from none."""
-        if now != self._now:
+        if self._now <= now < self._next_expiry:
+            self._now = now
+        else:
             self._turn_clock(now)
         amounts = ask.amounts
         gates = self._gates_of(ask.scopes, now)
-        reservation_id = self._number()
-        for position, gate in enumerate(gates):
-            if gate.line or not gate.try_take(amounts, reservation_id, now):
-                for taken in gates[:position]:  # given back at the same instant: as if never taken
-                    taken.close(reservation_id, amounts, now)
+        self._last_number = reservation_id = self._last_number + 1
+        for gate in gates:
+            if gate.limited and (gate.line or not gate.try_take(amounts, reservation_id, now)):
+                for taken in gates[: gates.index(gate)]:  # given back at the same instant: as if never taken
+                    if taken.limited:
+                        taken.close(reservation_id, amounts, now)
                 break
         else:
             self._open[reservation_id] = (gates, amounts, now)
@@ -136,12 +139,14 @@ class MemoryLimits:
 
     def settle(self, reservation_id: int, *, tokens: int, cost_picousd: int, now: int) -> None:
         """Close a reservation with what was really used: less gives back, more makes debt."""
-        _, reserved_tokens, reserved_cost = self._reserved(reservation_id)
-        self._close(reservation_id, (0, reserved_tokens - tokens, reserved_cost - cost_picousd), now)
+        gates, (_, reserved_tokens, reserved_cost) = self._take_out(reservation_id)
+        unused = (0, reserved_tokens - tokens, reserved_cost - cost_picousd)
+        self._give_back(gates, reservation_id, unused, now)
 
     def release(self, reservation_id: int, *, now: int) -> None:
         """Close a reservation of which nothing was sent; everything is given back."""
-        self._close(reservation_id, self._reserved(reservation_id), now)
+        gates, amounts = self._take_out(reservation_id)
+        self._give_back(gates, reservation_id, amounts, now)
 
     def statistics(self) -> Statistics:
         """How full the limiter is, as a value."""
@@ -172,7 +177,7 @@ class MemoryLimits:
             if at + self._ttl_ns > now:
                 self._next_expiry = at + self._ttl_ns
                 break
-            self._close(number, (0, 0, 0), now)
+            self._give_back(self._take_out(number)[0], number, (0, 0, 0), now)
 
     def _gates_of(self, scopes: tuple[Scope, ...], now: int) -> tuple[Gate, ...]:
         known = self._gates
@@ -198,18 +203,19 @@ class MemoryLimits:
                 if not gate.is_idle(now):
                     self._gates[scope] = gate
 
-    def _reserved(self, reservation_id: int) -> Amounts:
+    def _take_out(self, reservation_id: int) -> tuple[tuple[Gate, ...], Amounts]:
         try:
-            return self._open[reservation_id][1]
+            gates, amounts, _ = self._open.pop(reservation_id)
         except KeyError:
             raise ValueError(f"reservation {reservation_id} is not open") from None
+        return gates, amounts
 
-    def _close(self, reservation_id: int, unused: Amounts, now: int) -> None:
-        gates, _, _ = self._open.pop(reservation_id)
+    def _give_back(self, gates: tuple[Gate, ...], reservation_id: int, unused: Amounts, now: int) -> None:
         for gate in gates:
-            gate.close(reservation_id, unused, now)
-            if gate.line:
-                self._stirred[gate] = None
+            if gate.limited:
+                gate.close(reservation_id, unused, now)
+                if gate.line:
+                    self._stirred[gate] = None
 
     def _refuse_at_once(self, ask: Ask, gates: tuple[Gate, ...], now: int) -> Refused | None:
         amounts = ask.amounts
@@ -312,7 +318,8 @@ class MemoryLimits:
             amounts = ask.amounts
             reservation_id = self._number()
             for gate in lane.gates:
-                gate.try_take(amounts, reservation_id, now)
+                if gate.limited:
+                    gate.try_take(amounts, reservation_id, now)
             self._open[reservation_id] = (lane.gates, amounts, now)
             decided.append((ticket, Admitted(reservation_id=reservation_id)))
             if not lane.waiting:
