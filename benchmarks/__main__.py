@@ -6,7 +6,7 @@ Figures of one run may be compared with each other; figures of different runs or
 import subprocess
 import sys
 
-MICRO = ("ask", "wire", "http_client", "limiter", "log")
+MICRO = ("ask", "grant", "wire", "http_client", "limiter", "log")
 
 
 def main(names: list[str]) -> int:

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import anyio
 from msgspec import Struct
 
 from callboard.actors.assistant import Assistant, Cast
@@ -108,7 +107,6 @@ def wire(
         routes=routes,
         handlers=handlers,
         health=partial(_fresh_health, tuple(handlers)),
-        clock=anyio.current_time,
         random=random.SystemRandom().random,
         observe=observe,
     )
