@@ -15,6 +15,7 @@ from tests.fakes.company import Stage
 from tests.fakes.openai_traffic import Answer, Gate, Part, chat, chat_stream
 from tests.fakes.relayed import (
     Caller,
+    Footprint,
     Leave,
     Relayed,
     chat_body,
@@ -62,6 +63,7 @@ async def leave_and_check(
     """One client comes and goes; returns the seconds until the upstream noticed."""
     number = len(over.upstream.exchanges)
     over.upstream.fallback = lambda exchange: held_back(exchange, gate, mid=mid)
+    before = Footprint.of(over.server)
     caller = Caller(over.server.port)
     caller.ask(chat_body(stream=stream), request_id=request_id)
     with anyio.fail_after(5):
@@ -75,6 +77,7 @@ async def leave_and_check(
         await exchange.peer_left.wait()
         took_s = time.perf_counter() - since
     assert not gate.opened.is_set()
+    await before.restored(over.server)
     accounts = await over.settled()
     lines = [line for line in accounts.recent if line.request_id == request_id]
     assert [line.outcome for line in lines] == ["cancelled"]
@@ -115,6 +118,7 @@ async def test_a_call_that_waits_for_its_status_is_closed_too(path: str, stream:
         serve_silence() as upstream,
         served(Stage(unused=Script()), tools=PATHS[path], config=openai_config(upstream.base_url)) as server,
     ):
+        before = Footprint.of(server)
         caller = Caller(server.port)
         caller.ask(chat_body(stream=stream))
         with anyio.fail_after(5):
@@ -122,6 +126,7 @@ async def test_a_call_that_waits_for_its_status_is_closed_too(path: str, stream:
             assert server.admission.in_work == 1
             caller.leave(leave)
             await upstream.left.wait()
+        await before.restored(server)
         accounts = await settled(server)
         assert [line.outcome for line in accounts.recent] == ["cancelled"]
         assert upstream.connections == 1

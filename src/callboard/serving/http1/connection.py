@@ -31,6 +31,9 @@ from callboard.serving.http1.request import Head, RequestParser
 from callboard.transport.patience import Patience
 from callboard.wire.openai_chat.error import encode_error
 
+PIPELINED_AT_ONCE = 1_000
+"""What was read in one go is kept, however many requests it holds; but not more than this."""
+
 LINGER_S = 1.0
 """How long a client may take to read why it was refused."""
 
@@ -176,9 +179,11 @@ class Connection(asyncio.Protocol):
 
     def on_head(self, head: Head) -> None:
         """A further request begins."""
-        if len(self._queue) > self._limits.pipelined:
-            self._refusal = UnreadableRequest("Too many requests were sent without waiting for answers.")
-            raise self._refusal
+        if len(self._queue) >= self._limits.pipelined:
+            self.pause()
+            if len(self._queue) >= PIPELINED_AT_ONCE:
+                self._refusal = UnreadableRequest("Too many requests were sent without waiting for answers.")
+                raise self._refusal
         exchange = Http1Exchange(self, head)
         if self._host.retiring:
             exchange.keep_alive = False
@@ -223,7 +228,8 @@ class Connection(asyncio.Protocol):
         if self._paused and not self._gone:
             self._paused = False
             self._transport.resume_reading()
-            self._patience.expect(self._limits.body_idle_s, self._refuse_late)
+            if self._incoming is not None:
+                self._patience.expect(self._limits.body_idle_s, self._refuse_late)
 
     def stop(self) -> None:
         """Cancel what is done for the client, and serve it nothing more."""
@@ -301,6 +307,8 @@ class Connection(asyncio.Protocol):
         if self._gone or not self._queue:
             return None
         self._current = self._queue.popleft()
+        if self._paused and self._incoming is None and len(self._queue) < self._limits.pipelined:
+            self.resume()
         return self._current
 
     def _rest(self) -> None:

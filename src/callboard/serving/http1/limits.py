@@ -15,7 +15,7 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
         send_idle_s: How long a client may read nothing of what we have for it.
         header_bytes: Request line and header fields together.
         header_count: Header fields.
-        pipelined: Requests that may wait behind the one in work.
+        pipelined: Requests that may wait behind the one in work before the socket is no longer read.
         connections: Open at the same time, all clients together.
         connections_per_address: The same for one network address.
     """

@@ -17,6 +17,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from callboard.errors import UnreadableRequest
 from callboard.serving.http1.limits import ListenLimits
 
+FRAMING = 9
+"""A byte of body pays for itself and eight of framing: chunks of one byte have six."""
+
 TOO_LARGE = "The request's header fields are too large."
 
 
@@ -63,14 +66,17 @@ class RequestParser:
 
     __slots__ = (
         "_at_head",
+        "_chunked",
+        "_data",
         "_fault",
+        "_follows",
         "_headers",
         "_http",
         "_limits",
+        "_overhead",
         "_repeated",
         "_sink",
         "_target",
-        "_without_progress",
     )
 
     def __init__(self, sink: Sink, limits: ListenLimits) -> None:
@@ -79,7 +85,10 @@ class RequestParser:
         self._http = HttpRequestParser(self)
         self._fault: UnreadableRequest | None = None
         self._at_head = True
-        self._without_progress = 0
+        self._follows = False  # another request came before, in the same bytes
+        self._overhead = 0  # bytes that are no body, about
+        self._data = b""
+        self._chunked = False
         self._new()
 
     def _new(self) -> None:
@@ -90,7 +99,7 @@ class RequestParser:
     @property
     def in_head(self) -> bool:
         """See the class."""
-        return self._at_head and self._without_progress > 0
+        return self._at_head and self._overhead > 0
 
     def feed(self, data: bytes) -> bool:
         """Take bytes from the client.
@@ -101,15 +110,17 @@ class RequestParser:
         Raises:
             UnreadableRequest: They are not HTTP, or a limit is exceeded; no more may be fed.
         """
-        self._without_progress += len(data)
+        self._overhead += len(data)
+        self._data = data
+        self._follows = False
         try:
             self._http.feed_data(data)
         except HttpParserUpgrade:
             return False
         except HttpParserError as error:
             raise self._fault or UnreadableRequest("The request is not valid HTTP.") from error
-        # Heads without end, and trailers or chunk extensions that go on and on, make no progress.
-        if self._without_progress > 2 * self._limits.header_bytes:
+        # Heads without end, and chunk extensions or trailers that outweigh the body many times.
+        if self._overhead > 2 * self._limits.header_bytes:
             raise UnreadableRequest(TOO_LARGE, 431)
         return True
 
@@ -135,11 +146,17 @@ class RequestParser:
             raise self._refuse("This server speaks HTTP/1.1.", 505)
         headers = self._headers
         repeated = self._repeated
-        if self._without_progress > self._limits.header_bytes or (
-            len(headers) + len(repeated) > self._limits.header_count
+        limits = self._limits
+        if (
+            self._overhead > limits.header_bytes
+            or len(headers) + len(repeated) > limits.header_count
+            or self._follows
         ):
             self._check_size()
+        if version == "1.0" and b" RTSP/" in self._data:
+            raise self._refuse("This server speaks HTTP/1.1.", 505)
         coding = headers.get(b"transfer-encoding")
+        self._chunked = coding is not None
         if coding is not None:
             self._check_coding(coding, version)
         if (b"host" not in headers and version == "1.1") or (repeated and self._has_repeated(b"host")):
@@ -154,21 +171,24 @@ class RequestParser:
             http.should_keep_alive(),
         )
         self._at_head = False
-        self._without_progress = 0
         self._new()
         self._sink.on_head(head)
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body."""
-        self._without_progress = 0
+        self._overhead -= FRAMING * len(piece)
         self._sink.on_piece(piece)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self._chunked and self._overhead > 2 * self._limits.header_bytes:
+            raise self._refuse(TOO_LARGE, 431)
         self._at_head = True
-        self._without_progress = 0
+        self._follows = True
+        self._overhead = 0
         if self._headers or self._repeated:
-            self._new()  # trailers
+            self._check_size()  # trailers
+            self._new()
         self._sink.on_end()
 
     # --- checks ---------------------------------------------------------------------------------------------
@@ -190,7 +210,7 @@ class RequestParser:
             raise self._refuse("The request has both Content-Length and Transfer-Encoding.")
         if version == "1.0" or self._has_repeated(b"transfer-encoding"):
             raise self._refuse("The request's Transfer-Encoding cannot be relied on.")
-        if coding.lower() != b"chunked":
+        if coding.strip(b" \t").lower() != b"chunked":
             raise self._refuse("This transfer coding is not implemented.", 501)
 
     def _path(self) -> str:
