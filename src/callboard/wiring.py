@@ -214,6 +214,7 @@ def _settings(provider: ProviderConfig) -> ProviderSettings:
                 ),
                 proxy=provider.proxy,
                 http2=provider.http2,
+                max_connections=provider.max_connections,
                 allow_private=provider.allow_private,
             )
         case LocalProvider():

@@ -136,7 +136,7 @@ async def settled(server: Served) -> Accounts:
 def openai_config(base_url: str, **more: object) -> dict[str, object]:
     """A configuration with ``demo-model`` at ``base_url``."""
     return {
-        "providers": {"up": {"kind": "openai", "base_url": base_url}},
+        "providers": {"up": {"kind": "openai", "base_url": base_url, "max_connections": 100}},
         "models": {"demo-model": {"provider": "up", "upstream_name": "fake-1", "input": 1, "output": 2}},
         "assistants": {"default": {"model": "demo-model"}},
         **more,

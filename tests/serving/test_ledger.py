@@ -146,8 +146,9 @@ async def one_round(over: Relayed, chance: random.Random, number: int) -> None:
 
 def check(cases: dict[str, Case], lines: list[LedgerLine]) -> None:
     """Every attempt has one line, and those that the upstream told the cost of add up to its bill."""
-    attempts = [f"{case.name}.{at + 1}" for case in cases.values() for at in range(len(case.calls))]
-    assert sorted(line.attempt_id for line in lines) == sorted(attempts)
+    attempts = [(case.name, f"{at + 1}") for case in cases.values() for at in range(len(case.calls))]
+    assert sorted((line.request_id, line.attempt_id.rpartition(".")[2]) for line in lines) == sorted(attempts)
+    assert len({line.attempt_id for line in lines}) == len(lines)
     reported = [line for line in lines if line.cost_basis == "reported"]
     told = {case.name: case.reported for case in cases.values() if case.reported is not None}
     assert {line.request_id: (line.input_tokens, line.output_tokens) for line in reported} == {

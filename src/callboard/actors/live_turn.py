@@ -37,7 +37,7 @@ from callboard.domain.tools import ToolDefinition
 from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.kernel import ActorRef
 from callboard.providers.handler import ProviderHandler
-from callboard.store.hidden_rounds import HiddenRounds, append
+from callboard.store.hidden_rounds import HiddenRounds, joined
 from callboard.store.memory import MemoryStore, StoredResponse
 
 PARALLEL_CALLS = 8
@@ -131,9 +131,7 @@ class LiveTurn:
         history: tuple[Message, ...] = ()
         if order.previous_response_id is not None:
             history = self._company.store.messages(order.previous_response_id, key=order.key)
-        messages = list(history)
-        for message in self._company.hidden.restore(order.request.messages, key=order.key):
-            append(messages, message)
+        messages = joined((*history, *self._company.hidden.restore(order.request.messages, key=order.key)))
         own = await self._own_tools()
         asked = order.request
         system = asked.system
@@ -143,7 +141,7 @@ class LiveTurn:
         request = replace(
             asked,
             model=asked.model or self._spec.model,
-            messages=repair(tuple(messages)),
+            messages=repair(messages),
             system=system,
             tools=(*own, *asked.tools),
             temperature=self._spec.temperature if asked.temperature is None else asked.temperature,

@@ -85,6 +85,7 @@ class Open(Request["ProviderSystem", Grant | None], frozen=True, kw_only=True):
 
     Attributes:
         attempt_id: Chosen by the asker, unique.
+        request_id: What the request is called in the log.
         failed: The earlier attempts of the same request, oldest first.
 
     Raises:
@@ -94,6 +95,7 @@ class Open(Request["ProviderSystem", Grant | None], frozen=True, kw_only=True):
     """
 
     attempt_id: str
+    request_id: str = ""
     demand: Demand
     failed: tuple[Failed, ...] = ()
 
@@ -153,6 +155,7 @@ class _Tally:
 
 
 class _Attempt(Struct, frozen=True):
+    request_id: str
     choice: Choice
     since_s: float
 
@@ -297,7 +300,7 @@ class ProviderSystem(Decider[_Message]):
         return await self._grant_waiting(message, choice)
 
     def _register(self, message: Open, choice: Choice, now_s: float) -> Grant:
-        self._open[message.attempt_id] = _Attempt(choice, now_s)
+        self._open[message.attempt_id] = _Attempt(message.request_id, choice, now_s)
         provider = choice.spec.provider
         return Grant(
             attempt_id=message.attempt_id,
@@ -328,7 +331,7 @@ class ProviderSystem(Decider[_Message]):
         tally.busy_s += now_s - attempt.since_s
         if isinstance(message.error, UpstreamError):
             tally.failures += 1
-            self._upstreams.observe(_attempt_failed(message.attempt_id, spec, message.error))
+            self._upstreams.observe(_attempt_failed(attempt.request_id, spec, message.error))
 
     def _numbers(self) -> Mapping[str, ProviderHealth]:
         breakers = self._health.snapshot()
@@ -352,6 +355,7 @@ def _acquire(message: Open, spec: ModelSpec, *, wait: bool) -> Acquire:
     output = demand.max_output_tokens or limit or DEFAULT_OUTPUT_TOKENS
     return Acquire(
         attempt_id=message.attempt_id,
+        request_id=message.request_id,
         key=demand.key,
         provider=spec.provider,
         model=spec.name,
@@ -379,9 +383,9 @@ def _outcome(error: BaseException | None) -> AttemptOutcome:
     return "failed" if isinstance(error, UpstreamError) else "cancelled"
 
 
-def _attempt_failed(attempt_id: str, spec: ModelSpec, error: UpstreamError) -> AttemptFailed:
+def _attempt_failed(request_id: str, spec: ModelSpec, error: UpstreamError) -> AttemptFailed:
     return AttemptFailed(
-        request_id=attempt_id.rpartition(".")[0],
+        request_id=request_id,
         provider=spec.provider,
         model=spec.name,
         error_type=error.type,

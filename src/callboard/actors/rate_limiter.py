@@ -38,6 +38,7 @@ class Acquire(Request["RateLimiter", bool], frozen=True, kw_only=True):
     """
 
     attempt_id: str
+    request_id: str = ""
     key: str
     provider: str
     model: str
@@ -232,7 +233,7 @@ class RateLimiter(Decider[_Message]):
         self._ledger.reserve(
             Attempt(
                 attempt_id=message.attempt_id,
-                request_id=message.attempt_id.rpartition(".")[0],
+                request_id=message.request_id,
                 response_id="",
                 key=message.key,
                 provider=message.provider,

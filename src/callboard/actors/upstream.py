@@ -93,11 +93,16 @@ class UpstreamCall:
 
     async def _open(self, failed: tuple[Failed, ...]) -> Grant | None:
         self._meter.attempts += 1
-        self._attempt_id = f"{self._meter.request_id}.{self._meter.attempts}"
+        self._attempt_id = f"{self._meter.account_id}.{self._meter.attempts}"
         self._meter.enter("queue")
         try:
             grant = await self._providers.ask(
-                Open(attempt_id=self._attempt_id, demand=self._demand, failed=failed)
+                Open(
+                    attempt_id=self._attempt_id,
+                    request_id=self._meter.request_id,
+                    demand=self._demand,
+                    failed=failed,
+                )
             )
         except BaseException:
             self._meter.enter("own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import signal
 import sys
@@ -128,6 +129,9 @@ async def _serve(config: Config, *, greet: Callable[[str], None] | None = None) 
         for notice in config.notices:
             runtime.observe(ConfigurationNotice(text=notice))
         admission = admission_of(config)
+
+        # What was made until now lives as long as the process: no collection has to look at it again.
+        gc.freeze()
 
         def started(url: str) -> None:
             runtime.observe(ServerStarted(address=url, version=installed_version(), schema=LOG_SCHEMA))

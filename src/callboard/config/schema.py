@@ -141,6 +141,7 @@ class OpenAIProvider(Provider, frozen=True, kw_only=True):
         headers: Sent with every request.
         proxy: URL of an HTTP proxy to go through; none is taken from the environment.
         http2: Whether to offer HTTP/2.
+        max_connections: Open to it at the same time; further calls wait in line.
         allow_private: Whether its host may resolve to a private address; None allows it where the URL itself
             shows that it is one.
     """
@@ -153,6 +154,7 @@ class OpenAIProvider(Provider, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     proxy: str | None = None
     http2: bool = False
+    max_connections: Count = 1024
     allow_private: bool | None = None
 
 

@@ -20,9 +20,11 @@ class Meter:
     """See the module's docstring.
 
     Args:
-        request_id: Appears in every line and error of this request.
+        request_id: Appears in every line and error of this request. It may be the client's own choice, so two
+            requests may share it.
         route: The door it came through.
         clock_ns: Monotonic nanoseconds.
+        account_id: What its attempts are accounted under: nobody else's; ``request_id`` where that is ours.
     """
 
     __slots__ = (
@@ -31,6 +33,7 @@ class Meter:
         "_since",
         "_spent",
         "_started",
+        "account_id",
         "assistant",
         "attempts",
         "cost_picousd",
@@ -44,8 +47,11 @@ class Meter:
         "usage",
     )
 
-    def __init__(self, request_id: str, route: str, clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, request_id: str, route: str, clock_ns: Callable[[], int], *, account_id: str | None = None
+    ) -> None:
         self.request_id = request_id
+        self.account_id = account_id or request_id
         self.route = route
         self.response_id: str | None = None
         self.assistant: str | None = None

@@ -8,9 +8,8 @@ the task that starts them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
+from types import TracebackType
 
 import anyio
 
@@ -22,6 +21,26 @@ _inside: ContextVar[bool] = ContextVar("callboard_inside", default=False)
 def step_inside() -> None:
     """Mark the running task, and every task it starts from here on, as admitted."""
     _inside.set(True)
+
+
+class Visit:
+    """A block of work from outside. A class, because there is one for every request."""
+
+    __slots__ = ("_admission", "_token")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._token: Token[bool]
+
+    def __enter__(self) -> None:
+        self._admission.enter()
+        self._token = _inside.set(True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _inside.reset(self._token)
+        self._admission.leave()
 
 
 class Admission:
@@ -47,23 +66,28 @@ class Admission:
         if self.closed and not _inside.get():
             raise Draining("the system is stopping and admits nothing new")
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
+    def admit(self) -> Visit:
         """Count the block as work in flight: a drain waits for it, and it may go on asking meanwhile.
+
+        Raises:
+            Draining: On entering, if the system is stopping.
+        """
+        return Visit(self)
+
+    def enter(self) -> None:
+        """One more is present; `leave` must follow.
 
         Raises:
             Draining: The system is stopping.
         """
         self.check()
-        token = _inside.set(True)
         self._present += 1
-        try:
-            yield
-        finally:
-            _inside.reset(token)
-            self._present -= 1
-            if self.closed and not self._present:
-                self._emptied.set()
+
+    def leave(self) -> None:
+        """One less."""
+        self._present -= 1
+        if self.closed and not self._present:
+            self._emptied.set()
 
     def close(self) -> None:
         """Admit nobody from here on."""

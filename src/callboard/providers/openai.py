@@ -110,7 +110,7 @@ class OpenAIHandler(OpenAIConversions):
     def _make_client(self) -> HttpClient:
         settings = self._settings
         if settings.proxy is None and not settings.http2:
-            return PooledClient(guard=self._guard)
+            return PooledClient(guard=self._guard, max_connections_per_host=settings.max_connections)
         # Imported when it is needed: few are, and it brings a whole HTTP library.
         from callboard.transport.general import GeneralClient  # noqa: PLC0415
 

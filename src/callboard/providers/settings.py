@@ -27,6 +27,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         timeouts: Time limits of every call.
         proxy: URL of an HTTP proxy that calls go through.
         http2: Offer HTTP/2.
+        max_connections: Open to it at the same time; further calls wait in line.
         allow_private: Whether its host may resolve to a private address; None means where the URL itself
             shows that it is one: a literal address, or a name that cannot be a public one.
         options: What only this kind of provider understands; its handler refuses what it does not.
@@ -40,6 +41,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     proxy: str | None = None
     http2: bool = False
+    max_connections: int = 1024
     allow_private: bool | None = None
     options: Mapping[str, object] = {}
 

@@ -82,8 +82,9 @@ class App:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request. Raises nothing but a cancellation."""
-        exchange.request_id = self._request_id(exchange)
-        meter = Meter(exchange.request_id, exchange.path, self._house.clock_ns)
+        ours = self._house.new_id("req_")
+        exchange.request_id = _given_id(exchange) or ours
+        meter = Meter(exchange.request_id, exchange.path, self._house.clock_ns, account_id=ours)
         try:
             await self._answer(exchange, meter)
         except ClientGone as gone:
@@ -125,13 +126,12 @@ class App:
         finally:
             admission.give_back(exchange)
 
-    def _request_id(self, exchange: Exchange) -> str:
-        raw = exchange.header(b"x-request-id")
-        if raw is not None:
-            given = raw.decode("latin-1")
-            if REQUEST_ID.fullmatch(given):
-                return given
-        return self._house.new_id("req_")
+
+def _given_id(exchange: Exchange) -> str | None:
+    """The client's own name for the request, where it gave one that is fit for a log."""
+    raw = exchange.header(b"x-request-id")
+    given = "" if raw is None else raw.decode("latin-1")
+    return given if REQUEST_ID.fullmatch(given) else None
 
 
 async def _tell(exchange: Exchange, error: Exception) -> None:

@@ -9,16 +9,27 @@ put back in place.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TypeAlias
 
+import msgspec
+from msgspec.structs import replace
+
+from callboard.domain.block import Block
 from callboard.domain.message import Message, tool_uses
+
+_Shown: TypeAlias = tuple[str, frozenset[str]]
+"""Whose turn it was, and the ids of the calls that were shown of it."""
 
 
 class HiddenRounds:
-    """Remembers the most recent ``max_turns`` of such turns."""
+    """Remembers the most recent of such turns, up to ``max_turns`` and ``max_bytes`` of JSON in all."""
 
-    def __init__(self, *, max_turns: int = 1000) -> None:
+    def __init__(self, *, max_turns: int = 1000, max_bytes: int = 32 << 20) -> None:
         self._max_turns = max_turns
-        self._turns: OrderedDict[tuple[str, frozenset[str]], tuple[Message, ...]] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._turns: OrderedDict[_Shown, tuple[tuple[Message, ...], int]] = OrderedDict()
 
     def remember(self, shown: frozenset[str], produced: tuple[Message, ...], *, key: str) -> None:
         """Keep what a turn produced.
@@ -28,9 +39,13 @@ class HiddenRounds:
             produced: All messages of the turn; the last is the user's where some calls were answered already.
             key: Whose turn it was.
         """
-        self._turns[key, shown] = produced
-        while len(self._turns) > self._max_turns:
-            self._turns.popitem(last=False)
+        size = len(msgspec.json.encode(produced))
+        _, before = self._turns.pop((key, shown), ((), 0))
+        self._turns[key, shown] = (produced, size)
+        self._bytes += size - before
+        while len(self._turns) > self._max_turns or self._bytes > self._max_bytes:
+            _, (_, gone) = self._turns.popitem(last=False)
+            self._bytes -= gone
 
     def restore(self, messages: tuple[Message, ...], *, key: str) -> tuple[Message, ...]:
         """``messages`` with every remembered turn in the place of what the client was shown of it."""
@@ -39,24 +54,32 @@ class HiddenRounds:
         restored: list[Message] = []
         for message in messages:
             turn = self._of(message, key)
-            for each in (message,) if turn is None else turn:
-                append(restored, each)
-        return tuple(restored)
+            restored.extend((message,) if turn is None else turn)
+        return joined(restored)
 
     def _of(self, message: Message, key: str) -> tuple[Message, ...] | None:
         if message.role != "assistant":
             return None
         shown = frozenset(call.id for call in tool_uses(message))
-        return self._turns.get((key, shown)) if shown else None
+        turn, _ = self._turns.get((key, shown), (None, 0)) if shown else (None, 0)
+        return turn
 
     def __len__(self) -> int:
         return len(self._turns)
 
 
-def append(messages: list[Message], message: Message) -> None:
-    """Add a message; results of calls that were made together go into one, as the pairing rule wants."""
-    if messages and messages[-1].role == message.role == "user":
-        last = messages[-1]
-        messages[-1] = Message(role="user", content=(*last.content, *message.content), extra=last.extra)
-    else:
-        messages.append(message)
+def joined(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """Messages with those of the user's that follow each other made one.
+
+    Results of calls that were made together go into one message, as the pairing rule wants.
+    """
+    runs: list[tuple[Message, list[Block]]] = []
+    for message in messages:
+        if runs and message.role == runs[-1][0].role == "user":
+            runs[-1][1].extend(message.content)
+        else:
+            runs.append((message, list(message.content)))
+    return tuple(
+        first if len(content) == len(first.content) else replace(first, content=tuple(content))
+        for first, content in runs
+    )

@@ -104,7 +104,7 @@ def _outline(schema: Raw) -> _Outline:
     """The outline of ``schema``; an empty one for a schema we cannot read, which then forbids nothing."""
     try:
         return msgspec.json.decode(schema, type=_Outline)
-    except (DecodeError, RecursionError):
+    except (DecodeError, RecursionError, UnicodeDecodeError):
         return _Outline()
 
 
@@ -112,7 +112,7 @@ def _types(schema: Raw) -> tuple[str, ...]:
     """The JSON types a property may have; none where its schema does not say."""
     try:
         stated = msgspec.json.decode(schema, type=_Property).type
-    except (DecodeError, RecursionError):
+    except (DecodeError, RecursionError, UnicodeDecodeError):
         return ()
     if isinstance(stated, UnsetType):
         return ()

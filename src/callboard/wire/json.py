@@ -41,12 +41,14 @@ class JsonLimits(Struct, frozen=True, kw_only=True):
     Attributes:
         max_nodes: Values, containers included.
         max_digits: Characters of one number, sign, point and exponent included.
+        max_number_bytes: Characters of all numbers together: long ones take long to read.
     """
 
     max_bytes: int = 8 << 20
     max_depth: int = 64
     max_nodes: int = 100_000
     max_digits: int = 1_000
+    max_number_bytes: int = 2 << 20
 
 
 DEFAULT_LIMITS = JsonLimits()
@@ -76,6 +78,8 @@ def check(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_LIM
         _check_nodes(body, side, limits.max_nodes)
     if len(body) > limits.max_digits:
         _check_digits(body, side, limits.max_digits)
+    if len(body) > limits.max_number_bytes:
+        _check_numbers(body, side, limits.max_number_bytes)
     try:
         again = _encode(_build(body, side, limits))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -184,6 +188,16 @@ def _check_digits(body: bytes, side: Side, max_digits: int) -> None:
     numbers = _without_strings(body, side, len(body)).translate(_NO_NUMBER).split()
     if max(map(len, numbers), default=0) > max_digits:
         message = f"a number in the JSON has more than {max_digits} digits"
+        raise refusal(message, side, code="json_number_too_long")
+
+
+def _check_numbers(body: bytes, side: Side, max_number_bytes: int) -> None:
+    # Texts have digits too, so only a document of many is looked at without its strings.
+    if len(body.translate(None, _NUMBER)) > len(body) - max_number_bytes:
+        return
+    bare = _without_strings(body, side, len(body))
+    if len(bare) - len(bare.translate(None, _NUMBER)) > max_number_bytes:
+        message = f"the numbers in the JSON have more than {max_number_bytes} digits"
         raise refusal(message, side, code="json_number_too_long")
 
 
