@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from callboard.providers.script import Script
+from callboard.providers.script import Script, Text
 from callboard.serving.http1 import ListenLimits
-from tests.fakes.company import Stage
+from tests.fakes.company import Stage, replies
 from tests.fakes.served import served
 
 pytestmark = pytest.mark.anyio
@@ -122,3 +122,48 @@ async def test_one_connection_too_many_is_refused() -> None:
         await first.send(b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n")
         assert (await first.receive()).startswith(b"HTTP/1.1 200 ")
         assert (await exchange(server.port, b"")).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_who_goes_on_sending_what_was_refused_is_closed_all_the_same() -> None:
+    config = {"server": {"max_body_bytes": 1000}}
+    head = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST + b"Content-Length: 100000000\r\n\r\n"
+    async with served(Stage(demo=Script()), config=config) as server:
+        with anyio.fail_after(10):
+            async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+                await connection.send(head)
+                assert (await connection.receive()).startswith(b"HTTP/1.1 413 ")
+                with pytest.raises(anyio.BrokenResourceError):
+                    while True:
+                        await connection.send(b"x" * 65536)
+
+
+async def test_one_address_may_not_take_every_place() -> None:
+    limits = ListenLimits(connections_per_address=1)
+    async with (
+        served(Stage(demo=Script()), limits=limits) as server,
+        await anyio.connect_tcp("127.0.0.1", server.port) as first,
+    ):
+        await first.send(b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await first.receive()).startswith(b"HTTP/1.1 200 ")
+        refused = await exchange(server.port, b"")
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"from your address" in refused
+        async with await anyio.connect_tcp("127.0.0.1", server.port, local_host="127.0.0.2") as other:
+            await other.send(b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert (await other.receive()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_client_that_reads_nothing_is_cut() -> None:
+    limits = ListenLimits(send_idle_s=0.05)
+    stage = Stage(demo=Script(replies=replies([Text(text="word " * 2_000_000)]).replies))
+    body = b'{"model": "demo-model", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+    head = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+    async with served(stage, limits=limits) as server:
+        with anyio.fail_after(10):
+            async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+                await connection.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                while not server.admission.in_work:
+                    await anyio.lowlevel.checkpoint()
+                while server.admission.in_work:
+                    await anyio.lowlevel.checkpoint()
+    assert any("error_type=cancelled" in line for line in stage.lines())

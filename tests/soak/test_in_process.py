@@ -6,7 +6,6 @@ import asyncio
 
 import anyio
 import pytest
-from callboard.serving.http1 import ListenLimits
 
 import callboard
 from callboard.providers.handler import ProviderHandler
@@ -14,6 +13,7 @@ from callboard.providers.openai import OpenAIHandler
 from callboard.providers.registry import Registry
 from callboard.providers.script import Script
 from callboard.providers.settings import ProviderSettings
+from callboard.serving.http1 import ListenLimits
 from callboard.tools.function import FunctionTool
 from callboard.transport import DialGuard, PooledClient
 from tests.fakes.company import Stage

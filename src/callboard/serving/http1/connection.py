@@ -266,6 +266,7 @@ class Connection(asyncio.Protocol):
                 if self._refusal is not None:
                     self._tell(self._refusal)
         self._current = None
+        self._last = True
         if self._gone:
             return
         if self._unread or self._incoming is not None:
