@@ -32,6 +32,9 @@ from callboard.serving.http1 import ListenLimits
 from callboard.serving.server import Listen, serve
 from callboard.serving.workers import Workers, keep
 
+GARBAGE = 10_000
+"""Objects made, less those given back, before the youngest are looked through; a request makes a hundred."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``[--host H] [--port P] [--workers N] [--insecure-no-auth]``."""
@@ -132,6 +135,7 @@ async def _serve(config: Config, *, greet: Callable[[str], None] | None = None) 
 
         # What was made until now lives as long as the process: no collection has to look at it again.
         gc.freeze()
+        gc.set_threshold(GARBAGE)
 
         def started(url: str) -> None:
             runtime.observe(ServerStarted(address=url, version=installed_version(), schema=LOG_SCHEMA))

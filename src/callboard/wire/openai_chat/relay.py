@@ -8,8 +8,6 @@ field is never taken for one.
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 from msgspec import Raw, Struct
 
@@ -113,7 +111,12 @@ class _EndChunk(Struct):
 
 
 _END_CHUNK = msgspec.json.Decoder(_EndChunk)
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+"""What ends an event."""
+
+_SIGNS = (b'"usage":{', b'"finish_reason":"', b"[DONE]", b'"usage": {', b'"finish_reason": "')
+"""What an event may hold that says something about the end of the answer."""
+
 _SEAM_BYTES = 3
 """An event's end has at most four bytes, so it can begin in this many before a piece."""
 
@@ -206,14 +209,15 @@ class RelayMeter:
         return b"" if self._holds else rest
 
     def _look_into(self, whole: bytes, shown: int) -> bytes:
-        """Read the events; returns ``whole``, or what is left where the usage's chunk had to go."""
+        """Read the events that say something; returns ``whole``, less the usage's chunk if it had to go."""
         hidden: list[slice] = []
-        start = 0
-        for end in _EVENT_END.finditer(whole):
-            only_usage = self._read(whole[start : end.start()])
+        at = 0
+        while (sign := _next_sign(whole, at)) >= 0:
+            start = _event_start(whole, at, sign)
+            end, at = _event_end(whole, sign)
+            only_usage = self._read(whole[start:end])
             if only_usage and self._hides_usage and start >= shown:
-                hidden.append(slice(start, end.end()))
-            start = end.end()
+                hidden.append(slice(start, at))
         for place in reversed(hidden):
             whole = whole[: place.start] + whole[place.stop :]
         return whole
@@ -241,10 +245,24 @@ class RelayMeter:
 
 def _says_something(events: bytes) -> bool:
     """Whether one of the events may be about the end of the answer."""
-    return (
-        b'"usage":{' in events
-        or b'"finish_reason":"' in events
-        or b"[DONE]" in events
-        or b'"usage": {' in events
-        or b'"finish_reason": "' in events
-    )
+    for sign in _SIGNS:  # noqa: SIM110 - a third of any()'s price, paid for every piece
+        if sign in events:
+            return True
+    return False
+
+
+def _next_sign(events: bytes, at: int) -> int:
+    """Where the first sign behind ``at`` is that an event says something; -1 where there is none."""
+    return min((found for sign in _SIGNS if (found := events.find(sign, at)) >= 0), default=-1)
+
+
+def _event_start(events: bytes, at: int, inside: int) -> int:
+    """Where the event begins that holds ``inside``; none begins before ``at``."""
+    ends = (events.rfind(end, at, inside) + len(end) for end in _ENDS if events.rfind(end, at, inside) >= 0)
+    return max(ends, default=at)
+
+
+def _event_end(events: bytes, inside: int) -> tuple[int, int]:
+    """Where the event ends that holds ``inside``, and where the next one begins."""
+    found = ((at, at + len(end)) for end in _ENDS if (at := events.find(end, inside)) >= 0)
+    return min(found, default=(len(events), len(events)))
