@@ -155,7 +155,7 @@ async def test_one_address_may_not_take_every_place() -> None:
 
 async def test_a_client_that_reads_nothing_is_cut() -> None:
     limits = ListenLimits(send_idle_s=0.05)
-    stage = Stage(demo=Script(replies=replies([Text(text="word " * 2_000_000)]).replies))
+    stage = Stage(demo=Script(replies=replies([Text(text=("x" * 100_000 + " ") * 150)]).replies))
     body = b'{"model": "demo-model", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
     head = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
     async with served(stage, limits=limits) as server:

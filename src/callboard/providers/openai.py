@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from typing import ClassVar, Protocol
 
@@ -100,12 +100,16 @@ class OpenAIHandler(OpenAIConversions):
             body=body,
             timeouts=self._settings.timeouts,
         )
-        with _attributed_to(self._settings.name):
+        try:
             response = await self._client.send(request)
             if 200 <= response.status < 300:
                 return response
             async with response:
                 raise decode_error(response.status, response.headers, await _bounded(response))
+        except UpstreamError as error:
+            # The layers below do not know whom they speak to.
+            error.provider = error.provider or self._settings.name
+            raise
 
     def _make_client(self) -> HttpClient:
         settings = self._settings
@@ -245,16 +249,6 @@ async def _bounded(response: HttpResponse) -> bytes:
             if len(body) >= MAX_ERROR_BODY_BYTES:
                 break
     return bytes(body[:MAX_ERROR_BODY_BYTES])
-
-
-@contextmanager
-def _attributed_to(provider: str) -> Iterator[None]:
-    """Errors get the provider's name, which the layers below do not know."""
-    try:
-        yield
-    except UpstreamError as error:
-        error.provider = error.provider or provider
-        raise
 
 
 def _headers(settings: ProviderSettings) -> tuple[tuple[str, str], ...]:

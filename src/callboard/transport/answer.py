@@ -7,12 +7,16 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from callboard.errors import StreamIncomplete, UpstreamError
-from callboard.transport.decoding import decoder_for
+from callboard.transport.decoding import IdentityDecoder, decoder_for
 from callboard.transport.http import Limits
 
 
 class BodySource(Protocol):
     """Where an answer's body comes from; it owns the connection."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the last piece was handed out, and the connection has been given back."""
 
     async def receive(self) -> bytes:
         """The next raw piece, empty at the end of the body, when the connection has been given back."""
@@ -98,6 +102,9 @@ class Answer:
     async def read(self) -> bytes:
         """The rest of the body, whole."""
         whole = await self._next_or_close()
+        if self._source.over and isinstance(self._decoder, IdentityDecoder):
+            self._ended = True  # most answers come in one piece, and nothing has to be waited for
+            return whole
         if whole and (piece := await self._next_or_close()):
             pieces = [whole, piece]
             while piece := await self._next_or_close():

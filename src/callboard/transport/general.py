@@ -189,6 +189,11 @@ class _Body:
         self._broken = False
         self._over = False
 
+    @property
+    def over(self) -> bool:
+        """See `BodySource`."""
+        return self._over
+
     async def receive(self) -> bytes:
         """The next raw piece; empty at the end."""
         if self._over:

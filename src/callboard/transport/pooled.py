@@ -280,6 +280,11 @@ class _Body:
             self._lease.keep()
         return self._exchange.parser.complete
 
+    @property
+    def over(self) -> bool:
+        """See `BodySource`."""
+        return self._over and not self._exchange.parser.pending
+
     async def receive(self) -> bytes:
         """The next raw piece; empty at the end."""
         while not (piece := self._exchange.parser.take()):

@@ -212,8 +212,13 @@ class Connection(asyncio.Protocol):
         if not self._gone:
             self._transport.write(data)
 
+    @property
+    def clogged(self) -> bool:
+        """Whether the client has to read before more is written."""
+        return self._clogged is not None
+
     async def drained(self) -> None:
-        """Wait while the client reads more slowly than we write."""
+        """Wait until it has."""
         if self._clogged is not None:
             await self._clogged
 

@@ -13,6 +13,7 @@ from callboard.serving.http1.request import Head
 EARLY_BYTES = 64 * 1024
 """So much of a body is taken in before anybody asks for it; then the socket is not read."""
 
+NO_FIELDS: tuple[bytes, frozenset[bytes]] = (b"", frozenset())
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -22,8 +23,12 @@ class Wire(Protocol):
     def write(self, data: bytes) -> None:
         """Hand over bytes for the client."""
 
+    @property
+    def clogged(self) -> bool:
+        """Whether the client has to read before more is written."""
+
     async def drained(self) -> None:
-        """Wait while the client reads more slowly than we write."""
+        """Wait until it has."""
 
     def pause(self) -> None:
         """Read nothing more from the client for now."""
@@ -156,7 +161,7 @@ class Http1Exchange(Exchange):
         self, status: int, body: bytes, *, media: bytes = JSON, headers: Iterable[Header] = ()
     ) -> None:
         """See `Exchange.respond`: head and body in one write."""
-        lines, names = head.field_lines(headers)
+        lines, names = head.field_lines(headers) if headers else NO_FIELDS
         self.status = status
         if b"connection" in names:
             self.keep_alive = False
@@ -173,13 +178,15 @@ class Http1Exchange(Exchange):
                 body if self.method != "HEAD" else b"",
             )
         )
-        await self._wire.drained()
+        if self._wire.clogged:
+            await self._wire.drained()
 
     async def send(self, piece: bytes, *, more: bool = True) -> None:
         """See `Exchange.send`."""
         self.complete = not more
         self._write(piece, more=more)
-        await self._wire.drained()
+        if self._wire.clogged:
+            await self._wire.drained()
 
     def stop(self, reason: Exception) -> None:
         """See `Exchange.stop`."""
