@@ -32,7 +32,6 @@ class Call:
         fields: The request's fields, pseudo ones included.
         body: What has come of its body.
         complete: Set when the request is whole.
-        reset: Set when the client has given the stream up.
         sent: Bytes of the answer's body that went out.
     """
 
@@ -42,10 +41,9 @@ class Call:
         self.fields = fields
         self.body = b""
         self.complete = anyio.Event()
-        self.reset = anyio.Event()
         self.sent = 0
 
-    async def respond(self, status: int, *fields: tuple[str, str], end: bool = False) -> None:
+    async def respond(self, status: int | str, *fields: tuple[str, str], end: bool = False) -> None:
         """Send the head of the answer."""
         self.connection.h2.send_headers(self.number, [(":status", str(status)), *fields], end_stream=end)
         await self.connection.flush()
@@ -72,6 +70,12 @@ class Call:
         self.connection.h2.send_headers(self.number, fields, end_stream=True)
         await self.connection.flush()
 
+    async def send_empty(self, count: int) -> None:
+        """Send so many frames without content."""
+        for _ in range(count):
+            self.connection.h2.send_data(self.number, b"")
+        await self.connection.flush()
+
     async def give_up(self) -> None:
         """Reset the stream."""
         self.connection.h2.reset_stream(self.number, h2.errors.ErrorCodes.INTERNAL_ERROR)
@@ -84,10 +88,15 @@ Script = Callable[[Call], Awaitable[None]]
 class Connection:
     """One connection of a client."""
 
-    def __init__(self, server: H2Server, stream: TLSStream) -> None:
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    def __init__(self, server: H2Server, stream: TLSStream, tasks: TaskGroup) -> None:
+        # Scripts may send what HTTP/2 forbids.
+        config = h2.config.H2Configuration(
+            client_side=False, validate_outbound_headers=False, normalize_outbound_headers=False
+        )
+        self.h2 = h2.connection.H2Connection(config)
         self._server = server
         self._stream = stream
+        self._tasks = tasks
         self._calls: dict[int, Call] = {}
         self._sending = anyio.Lock()
         self._opened = anyio.Event()
@@ -101,37 +110,35 @@ class Connection:
         """Wait until the client has made room."""
         await self._opened.wait()
 
-    async def go_away(self) -> None:
-        """Say that this connection ends, and close it."""
-        self.h2.close_connection()
+    async def go_away(self, last: int | None = None) -> None:
+        """Say that this connection ends, and which stream was the last one looked at, and close it."""
+        self.h2.close_connection(last_stream_id=last)
         await self.flush()
-        await self._stream.aclose()
+        self._tasks.cancel_scope.cancel()
 
-    async def serve(self, tasks: TaskGroup) -> None:
+    async def serve(self) -> None:
         """Read until the client closes."""
         self.h2.initiate_connection()
         await self.flush()
         while True:
             for event in self.h2.receive_data(await self._stream.receive()):
-                self._handle(event, tasks)
+                self._handle(event)
             await self.flush()
 
-    def _handle(self, event: h2.events.Event, tasks: TaskGroup) -> None:
+    def _handle(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.RequestReceived():
                 number = event.stream_id or 0
                 fields = {bytes(n).decode(): bytes(v).decode() for n, v in event.headers or ()}
                 call = self._calls[number] = Call(self, number, fields)
                 self._server.calls.append(call)
-                tasks.start_soon(self._run, call)
+                self._tasks.start_soon(self._run, call)
             case h2.events.DataReceived():
                 number = event.stream_id or 0
                 self._calls[number].body += event.data or b""
                 self.h2.acknowledge_received_data(event.flow_controlled_length or 0, number)
             case h2.events.StreamEnded():
                 self._calls[event.stream_id or 0].complete.set()
-            case h2.events.StreamReset():
-                self._calls[event.stream_id or 0].reset.set()
             case h2.events.WindowUpdated():
                 self._opened.set()
                 self._opened = anyio.Event()
@@ -182,7 +189,7 @@ class H2Server:
                 try:
                     async with anyio.create_task_group() as tasks:
                         with suppress(*_GONE, h2.exceptions.ProtocolError):
-                            await Connection(self, wrapped).serve(tasks)
+                            await Connection(self, wrapped, tasks).serve()
                         tasks.cancel_scope.cancel()
                 finally:
                     self._count(-1)

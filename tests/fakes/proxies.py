@@ -76,8 +76,10 @@ class Proxy:
             await client.send(self.refuses)
             return
         host, _, port = authority.rpartition(":")
-        # Names that end in .test are ours to resolve, as they are a real proxy's.
-        async with await anyio.connect_tcp("127.0.0.1" if host.endswith(".test") else host, int(port)) as far:
+        # Names that end in .test are ours to resolve, as they are a real proxy's; and IPv6 leads here too.
+        if host.endswith((".test", "]")):
+            host = "127.0.0.1"
+        async with await anyio.connect_tcp(host, int(port)) as far:
             await client.send(b"HTTP/1.1 200 Connection Established\r\n\r\n")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._pump, client, far, tasks.cancel_scope)

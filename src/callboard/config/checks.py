@@ -28,6 +28,11 @@ LATER_SECTIONS = {
 LATER_SCHEMES = {"store": ("sqlite", "postgresql"), "limits": ("redis",)}
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2: token
+# RFC 3986, section 3.2.1; RFC 7617, section 2: no colon in a user's name, no control characters anywhere.
+_USERINFO = re.compile(
+    r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|(?!%3[Aa])%(?:[2-689A-Fa-f][0-9A-Fa-f]|7[0-9A-Ea-e]))*"
+    r"(?::(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%(?:[2-689A-Fa-f][0-9A-Fa-f]|7[0-9A-Ea-e]))*)?"
+)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")  # section 5.5, without obs-text
 
 
@@ -95,11 +100,14 @@ def _url_fault(url: str, *, userinfo: bool) -> str | None:
         return "not a URL"
     if parts.scheme not in {"http", "https"}:
         return "expected a URL that begins with http:// or https://"
-    if "@" in parts.netloc and not userinfo:
-        return "a user name or password does not belong into the URL; use api_key or headers"
     if parts.query or parts.fragment:
         return "expected a URL without a query or a fragment"
-    return None
+    user, at, _ = parts.netloc.rpartition("@")
+    if at and not userinfo:
+        return "a user name or password does not belong into the URL; use api_key or headers"
+    return (
+        None if _USERINFO.fullmatch(user) else "special characters in a password have to be percent-encoded"
+    )
 
 
 def check_models(

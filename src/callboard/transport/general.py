@@ -2,11 +2,12 @@
 
 The engine is used without httpx2's front: what the front adds (redirects, cookies, the environment, unbounded
 decompression) is what we must not have. Requests are checked and answers decoded by the same code as on the
-fast path.
+fast path. A connection carries one call at a time, over HTTP/2 too: see `callboard.transport.engine`.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from types import TracebackType
@@ -23,10 +24,15 @@ from callboard.errors import (
     UpstreamUnreachable,
 )
 from callboard.transport.answer import Answer
+from callboard.transport.engine import Engine
 from callboard.transport.guard import DialGuard
 from callboard.transport.http import ClientStatistics, HttpRequest, Limits
 from callboard.transport.network import GuardedNetwork, answered_before_asked
-from callboard.transport.outgoing import Outgoing, parse_url, prepare
+from callboard.transport.outgoing import Origin, Outgoing, prepare
+from callboard.transport.proxy import parse_proxy
+
+EMPTY_PIECES = 1000
+"""Frames without content that are accepted in a row; an honest upstream sends one at the end, if any."""
 
 _ENGINE_ERRORS = (
     httpcore2.TimeoutException,
@@ -42,13 +48,16 @@ _CUT = (
     "<StreamReset",
     "<ConnectionTerminated",
 )
+# Source: RFC 9110 section 5.5 and 5.6.2. h11 sees to it, h2 is told by the engine not to.
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 
 
 class GeneralClient:
     """An :class:`~callboard.transport.http.HttpClient` for everything the fast one does not speak.
 
     It never repeats a request, whatever ``idempotent`` says: connections that the peer closed while they were
-    idle are noticed before they are used, and the rest is the caller's to decide.
+    idle are noticed before they are used, and the rest is the caller's to decide. The one exception is a
+    request that an HTTP/2 peer says it has not looked at, taking its leave (RFC 9113 section 8.7).
     """
 
     def __init__(  # noqa: PLR0913 - settings, all named and optional
@@ -70,34 +79,38 @@ class GeneralClient:
             guard: Where we may dial; by default the public internet. With a proxy it judges the proxy, which
                 resolves the upstream's name itself: a proxy is trusted to keep to its own rules.
             idle_expiry_s: Kept connections are closed after this long without a call.
-            tls: Context for https; by default the system's trust store.
-            http2: Offer HTTP/2 in the TLS handshake.
-            proxy: URL of an HTTP proxy. Its host counts as named by the operator.
+            tls: Context for https, to upstreams and to the proxy alike; by default the system's trust store.
+                It becomes the client's: its ALPN protocols are set for each handshake.
+            http2: Offer HTTP/2 in the TLS handshake. Calls do not share connections over it.
+            proxy: URL of an HTTP proxy, ``http`` or ``https``. Its host counts as named by the operator. A
+                user and password in it, percent-encoded, are sent to the proxy and to nobody else, as Basic
+                credentials.
 
         Raises:
             LocalWireError: The proxy's URL is not one.
         """
         guard = guard or DialGuard()
+        tls = tls or ssl.create_default_context()
+        way: httpcore2.Proxy | None = None
         if proxy is not None:
-            origin, _, _ = parse_url(proxy)
+            origin, credentials = parse_proxy(proxy)
             guard = guard.also_allowing(origin.host, origin.port)
+            way = httpcore2.Proxy(_engine_url(origin, origin.host), auth=credentials, ssl_context=tls)
+        self._proxied = way is not None
         self._limits = limits or Limits()
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=tls or ssl.create_default_context(),
+        self._pool = Engine(
+            ssl_context=tls,
             max_connections=max_connections,
             keepalive_expiry=idle_expiry_s,
             http2=http2,
-            proxy=None if proxy is None else httpcore2.Proxy(proxy),
+            proxy=way,
             network_backend=GuardedNetwork(guard),
         )
         self._calls = 0
-        self._closed = False
 
     async def send(self, request: HttpRequest) -> Answer:
         """Send a request; see the protocol."""
         outgoing = prepare(request)
-        if self._closed:
-            raise UpstreamUnreachable("the client is closed")
         deadline = anyio.current_time() + request.timeouts.total_s
         times = request.timeouts
         # The engine reads "read" when it starts on the head and again when it starts on the body.
@@ -124,7 +137,6 @@ class GeneralClient:
 
     async def aclose(self) -> None:
         """Close every connection; calls under way and later ones fail."""
-        self._closed = True
         with anyio.CancelScope(shield=True):
             await self._pool.aclose()
 
@@ -137,7 +149,7 @@ class GeneralClient:
         await self.aclose()
 
     def statistics(self) -> ClientStatistics:
-        """The connections now; calls that share one over HTTP/2 beyond the first count as waiting."""
+        """The connections now."""
         connections = [connection for connection in self._pool.connections if not connection.is_closed()]
         idle = sum(connection.is_idle() for connection in connections)
         in_use = len(connections) - idle
@@ -150,15 +162,13 @@ class GeneralClient:
 
     async def _call(self, outgoing: Outgoing, limits_s: dict[str, float]) -> httpcore2.Response:
         origin = outgoing.origin
-        url = httpcore2.URL(
-            scheme=b"https" if origin.secure else b"http",
-            host=origin.host.encode("ascii"),
-            port=None if origin.is_default_port else origin.port,
-            target=outgoing.target.encode("ascii"),
-        )
+        # A proxy reads host and port from one text, in which an IPv6 address stands in brackets.
+        host = f"[{origin.host}]" if self._proxied and ":" in origin.host else origin.host
+        url = _engine_url(origin, host, outgoing.target)
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in outgoing.fields]
+        extensions = {"timeout": limits_s, "sni_hostname": origin.host}
         call = httpcore2.Request(
-            outgoing.method, url, headers=fields, content=outgoing.body, extensions={"timeout": limits_s}
+            outgoing.method, url, headers=fields, content=outgoing.body, extensions=extensions
         )
         try:
             return await self._pool.handle_async_request(call)
@@ -174,6 +184,8 @@ class GeneralClient:
             raise RemoteWireError("the upstream's answer has more headers than allowed")
         if sum(len(name) + len(value) for name, value in raw.headers) > self._limits.header_bytes:
             raise RemoteWireError("the upstream's answer has more header bytes than allowed")
+        if not all(_FIELD.fullmatch(name + b":" + value) for name, value in raw.headers):
+            raise RemoteWireError("a header of the upstream's answer holds characters that HTTP forbids")
         fields = [(name.lower(), value) for name, value in raw.headers]
         return Answer(raw.status, fields, body, self._limits, bodiless=request.method == "HEAD")
 
@@ -207,7 +219,7 @@ class _Body:
         self._broken = True
         with anyio.CancelScope(deadline=self._deadline):
             try:
-                piece = await anext(self._pieces, b"")
+                piece = await self._next()
             except _ENGINE_ERRORS as error:
                 raise _translate(error, begun=True) from error
             self._broken = False
@@ -215,6 +227,16 @@ class _Body:
                 await self.aclose()
             return piece
         raise UpstreamTimeout("the upstream's answer took too long as a whole")
+
+    async def _next(self) -> bytes:
+        """The next piece of the engine's that is not empty; empty at the end."""
+        for _ in range(EMPTY_PIECES):
+            piece = await anext(self._pieces, None)
+            if piece is None:
+                return b""
+            if piece:
+                return piece
+        raise RemoteWireError("the upstream sends frames without content")
 
     async def aclose(self) -> None:
         """Close the connection unless it was given back."""
@@ -224,6 +246,15 @@ class _Body:
             with anyio.CancelScope(shield=True):
                 await self._pieces.aclose()
                 await self._raw.aclose()
+
+
+def _engine_url(origin: Origin, host: str, target: str = "/") -> httpcore2.URL:
+    return httpcore2.URL(
+        scheme=b"https" if origin.secure else b"http",
+        host=host.encode("ascii"),
+        port=None if origin.is_default_port else origin.port,
+        target=target.encode("ascii"),
+    )
 
 
 def _translate(error: Exception, *, begun: bool) -> UpstreamError:

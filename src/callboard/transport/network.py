@@ -81,8 +81,16 @@ class WatchedStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore2.AsyncNetworkStream:
-        """Watch the stream inside TLS from now on."""
-        return WatchedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        """Watch the stream inside TLS from now on; where the handshake fails or is cancelled, close it.
+
+        Until there is TLS, the engine has nothing that it could close.
+        """
+        try:
+            return WatchedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+            raise
 
     def get_extra_info(self, info: str) -> object:
         """What the engine wants to know about the stream."""
