@@ -51,6 +51,7 @@ CONFINED = {
     "httpx2": {"transport"},
     "httpcore2": {"transport"},
     "httptools": {"transport", "serving"},
+    "h2": {"transport"},
     "structlog": {"telemetry"},
     "uvicorn": set(),
     "mcp": {"tools", "actors"},

@@ -72,7 +72,8 @@ def check_providers(providers: Mapping[str, ProviderConfig], source: Source) -> 
 
 
 def _check_upstream(provider: OpenAIProvider, source: Source, path: KeyPath) -> Iterator[Problem]:
-    for key, url in (("base_url", provider.base_url), ("proxy", provider.proxy)):
+    proxy = None if provider.proxy is None else provider.proxy.reveal()
+    for key, url in (("base_url", provider.base_url), ("proxy", proxy)):
         fault = None if url is None else _url_fault(url, userinfo=key == "proxy")
         if fault:
             yield source.problem((*path, key), fault)

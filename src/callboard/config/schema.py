@@ -139,7 +139,8 @@ class OpenAIProvider(Provider, frozen=True, kw_only=True):
     Attributes:
         base_url: What paths such as ``/chat/completions`` are appended to; no slash at its end.
         headers: Sent with every request.
-        proxy: URL of an HTTP proxy to go through; none is taken from the environment.
+        proxy: URL of an HTTP proxy to go through, with user and password if it wants them; none is taken from
+            the environment.
         http2: Whether to offer HTTP/2.
         max_connections: Open to it at the same time; further calls wait in line.
         allow_private: Whether its host may resolve to a private address; None allows it where the URL itself
@@ -152,7 +153,7 @@ class OpenAIProvider(Provider, frozen=True, kw_only=True):
     api_key: Secret | None = None
     headers: Mapping[str, Secret] = {}
     timeouts: Timeouts = Timeouts()
-    proxy: str | None = None
+    proxy: Secret | None = None
     http2: bool = False
     max_connections: Count = 1024
     allow_private: bool | None = None

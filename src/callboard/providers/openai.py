@@ -118,7 +118,12 @@ class OpenAIHandler(OpenAIConversions):
         # Imported when it is needed: few are, and it brings a whole HTTP library.
         from callboard.transport.general import GeneralClient  # noqa: PLC0415
 
-        return GeneralClient(guard=self._guard, http2=settings.http2, proxy=settings.proxy)
+        return GeneralClient(
+            max_connections=settings.max_connections,
+            guard=self._guard,
+            http2=settings.http2,
+            proxy=None if settings.proxy is None else settings.proxy.reveal(),
+        )
 
 
 class OpenAIAnswer:

@@ -39,7 +39,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     api_key: Secret | None = None
     headers: Mapping[str, Secret] = {}
     timeouts: Timeouts = Timeouts()
-    proxy: str | None = None
+    proxy: Secret | None = None
     http2: bool = False
     max_connections: int = 1024
     allow_private: bool | None = None
