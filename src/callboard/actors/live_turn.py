@@ -93,6 +93,14 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     store: bool = False
 
 
+async def show(send: MemoryObjectSendStream[TurnEvent], event: TurnEvent) -> None:
+    """Hand an event over; waits only while the reader is behind."""
+    try:
+        send.send_nowait(event)
+    except anyio.WouldBlock:
+        await send.send(event)
+
+
 class LiveTurn:
     """See the module's docstring. Used once."""
 
@@ -117,7 +125,7 @@ class LiveTurn:
             else:
                 step = await self._run_tools(step, send)
         self._keep(step)
-        await send.send(GenerationStopped(stop_reason=step.stop_reason, usage=step.state.usage))
+        await show(send, GenerationStopped(stop_reason=step.stop_reason, usage=step.state.usage))
         self._observe(
             CommandCompleted(
                 request_id=self._meter.request_id,
@@ -171,13 +179,13 @@ class LiveTurn:
         providers, meter = self._company.providers, self._meter
         async with LiveGeneration(providers, state.request, self._order.key, meter) as generation:
             if self._handler is None:
-                await send.send(GenerationStarted(id=self._order.response_id, model=generation.model))
+                await show(send, GenerationStarted(id=self._order.response_id, model=generation.model))
             self._handler = generation.handler
             self._numbering.next_generation()
             async for event in generation:
                 shown = self._numbering.shown(event, hide=lambda call: turn.runs_here(state, call))
                 if shown is not None:
-                    await send.send(shown)
+                    await show(send, shown)
         result = generation.result
         if result is None:
             raise RuntimeError("a generation ended without its last event and without an error")
@@ -197,7 +205,7 @@ class LiveTurn:
         self, step: turn.RunTools, send: MemoryObjectSendStream[TurnEvent]
     ) -> turn.Generate | turn.Finish:
         for call in step.calls:
-            await send.send(ToolStarted(call=call))
+            await show(send, ToolStarted(call=call))
         results: list[ToolResultBlock | None] = [None] * len(step.calls)
         places = CapacityLimiter(PARALLEL_CALLS)
 
@@ -214,7 +222,7 @@ class LiveTurn:
             self._meter.enter("own")
         done = tuple(result for result in results if result is not None)
         for call, result in zip(step.calls, done, strict=True):
-            await send.send(ToolFinished(name=call.name, result=result))
+            await show(send, ToolFinished(name=call.name, result=result))
         return turn.after_tools(step, done)
 
     async def _run_tool(self, call: ToolUseBlock) -> ToolResultBlock:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from anyio import WouldBlock
@@ -142,9 +140,7 @@ class ActorRef(Generic[A]):
             raise WouldBlock
         return answer.result()
 
-    def stream(
-        self, request: StreamRequest[A, E], *, buffer: int = 0
-    ) -> AbstractAsyncContextManager[AsyncIterator[E]]:
+    def stream(self, request: StreamRequest[A, E], *, buffer: int = 0) -> EventStream[E]:
         """Send ``request`` on entering the block; iterate over its events inside.
 
         Leaving the block, however that happens, cancels the producer. Errors come out of the iteration after
@@ -154,5 +150,8 @@ class ActorRef(Generic[A]):
         Args:
             request: What to ask.
             buffer: Events the producer may be ahead; 0 makes it wait for the consumer each time.
+
+        Returns:
+            What is entered for the block, and iterated in it; its ``ready`` gives what has come meanwhile.
         """
         return EventStream(self._slot, request, buffer)

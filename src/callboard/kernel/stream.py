@@ -77,6 +77,15 @@ class EventStream(Generic[E]):
             await self._reply.wait()
             raise StopAsyncIteration from None
 
+    def ready(self) -> list[E]:
+        """The events that have come and were not read: to be handled together, without waiting for more."""
+        found: list[E] = []
+        try:
+            while True:
+                found.append(self._events.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream):
+            return found
+
     def _leave(self) -> None:
         self._reply.abandon()
         self._events.close()

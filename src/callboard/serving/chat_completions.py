@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from callboard.actors.assistant import Respond
 from callboard.actors.live_turn import TurnOrder
-from callboard.domain.delta import GenerationEvent
 from callboard.domain.fold import Fold
-from callboard.domain.turn import ToolFinished, ToolStarted
+from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.errors import InvalidRequest
 from callboard.serving.events import EventStream
 from callboard.serving.relay import relay
@@ -25,6 +24,9 @@ from callboard.wire.openai_chat.encoder import ChunkEncoder
 from callboard.wire.openai_chat.relay import peek
 from callboard.wire.openai_chat.request import ChatRequest, decode_request
 from callboard.wire.openai_chat.response import encode_response
+
+EVENTS_AHEAD = 16
+"""How far a turn may be ahead of its client; what a slow one leaves unread stops the upstream behind it."""
 
 
 async def chat_completions(visit: Visit) -> None:
@@ -56,7 +58,7 @@ async def chat_completions(visit: Visit) -> None:
 
 async def _whole(visit: Visit, order: TurnOrder) -> None:
     fold = Fold()
-    async with visit.house.assistant.stream(Respond(order=order)) as events:
+    async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         async for event in events:
             if not isinstance(event, ToolStarted | ToolFinished):
                 fold.apply(event)
@@ -73,14 +75,15 @@ async def _stream(visit: Visit, chat: ChatRequest, order: TurnOrder, stream: Eve
         created=int(visit.house.now_s()),
         include_usage=chat.include_usage,
     )
-    async with visit.house.assistant.stream(Respond(order=order)) as events:
+    async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         async for event in events:
-            if not isinstance(event, ToolStarted | ToolFinished):
-                await _show(encoder, event, stream)
+            # What has come together goes out together; nothing waits for more.
+            piece = b"".join([_encoded(encoder, each) for each in (event, *events.ready())])
+            if piece:
+                await stream.send(piece)
     await stream.finish()
 
 
-async def _show(encoder: ChunkEncoder, event: GenerationEvent, stream: EventStream) -> None:
-    piece = encoder.feed(event)
-    if piece:
-        await stream.send(piece)
+def _encoded(encoder: ChunkEncoder, event: TurnEvent) -> bytes:
+    """What the client is shown of an event: of tools of ours, nothing."""
+    return b"" if isinstance(event, ToolStarted | ToolFinished) else encoder.feed(event)
