@@ -1,8 +1,8 @@
 """The guard of the hot paths: how many calls of our own code one request costs, from door to door.
 
 Calls are counted, not timed, so the figures are the same on every machine, and a change that makes a path
-longer fails here by name. A path may grow by a twentieth; where it got shorter by a tenth, the figure is to be
-lowered with it, or the guard would sleep.
+longer fails here by name. A path may grow by a twentieth; where it got shorter by a tenth, the figure is to
+be lowered with it, or the guard would sleep.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ async def test_a_tool_of_ours_runs_and_its_round_is_hidden() -> None:
         streamed = await server.client.post("/v1/chat/completions", json=body(stream=True))
     message = answer.json()["choices"][0]["message"]
     assert (message["content"], "tool_calls" in message) == ("It is 3.", False)
-    assert "add" not in streamed.text
+    assert '"add"' not in streamed.text  # an id may happen to hold the bare word
 
 
 async def test_the_rounds_of_an_answer_are_limited_as_the_operator_says() -> None:
