@@ -13,7 +13,7 @@ from callboard.config import LogConfig
 from callboard.domain.observation import RequestClosed, TimeSplit
 from callboard.secret import Secret
 from callboard.telemetry import schema
-from callboard.telemetry.logging import Log, open_log
+from callboard.telemetry.logging import REMEMBERED, Log, open_log
 from callboard.telemetry.sink import open_file
 from tests.telemetry.logfmt import parse
 
@@ -173,3 +173,21 @@ def test_an_embedding_application_keeps_its_structlog_and_we_keep_ours(tmp_path:
         structlog.reset_defaults()
     first, second = (tmp_path / "log").read_text().splitlines()
     assert first == second
+
+
+def test_what_was_hidden_once_is_hidden_again_and_what_was_shown_is_shown_again(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = log_to(path)
+    texts = ["calling with Bearer abcdef123456", "an ordinary word"]
+    for _ in range(3):
+        for text in texts:
+            log.event(schema.CONFIGURATION_NOTICE, text=text)
+    # More texts than are remembered, and then the first ones again.
+    for number in range(REMEMBERED + 10):
+        log.event(schema.CONFIGURATION_NOTICE, text=f"text {number}")
+    for text in texts:
+        log.event(schema.CONFIGURATION_NOTICE, text=text)
+    lines = path.read_text().splitlines()
+    assert "abcdef123456" not in path.read_text()
+    assert len([line for line in lines if 'text="calling with Bearer ***"' in line]) == 4
+    assert len([line for line in lines if 'text="an ordinary word"' in line]) == 4

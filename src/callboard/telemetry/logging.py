@@ -19,10 +19,14 @@ from callboard.config import LogConfig
 from callboard.domain.observation import RequestClosed
 from callboard.telemetry import schema
 from callboard.telemetry.closing import closing_json, closing_level, closing_logfmt
-from callboard.telemetry.redaction import digest, plain
+from callboard.telemetry.redaction import digest, is_secret_key, plain
 from callboard.telemetry.render import Pairs, Plain, Timestamps, go_duration, json_line, logfmt_line, usd
 from callboard.telemetry.schema import CONTEXT, HEAD, SEVERITY, Event, Field, Level
 from callboard.telemetry.sink import Sink, open_file, open_stderr
+
+REMEMBERED = 2048
+REMEMBERED_CHARS = 64
+"""So many texts, of so many characters at most, are known to hold nothing to hide."""
 
 
 class Log:
@@ -44,7 +48,7 @@ class Log:
         self._render: Callable[[Pairs], str] = json_line if as_json else logfmt_line
         pipeline: _Pipeline = structlog.wrap_logger(
             sink,
-            processors=[_redact, self._last_processor],
+            processors=[_Redaction(), self._last_processor],
             wrapper_class=_Pipeline,
             context_class=dict,
         ).bind()
@@ -122,10 +126,32 @@ class _Pipeline(structlog.BoundLoggerBase):
         self._proxy_to_logger("write", None, **line)
 
 
-def _redact(_sink: object, _method: str, line: MutableMapping[str, object]) -> Mapping[str, Plain]:
-    """A processor: nothing goes past it but what `plain` lets through."""
-    shown = ((name, plain(name, value)) for name, value in line.items())
-    return {name: value for name, value in shown if value is not None}
+class _Redaction:
+    """A processor: nothing goes past it but what `plain` lets through.
+
+    Names and ids come again and again. Those that were found to hold nothing to hide are remembered, so that
+    they are searched once; what was hidden is not kept.
+    """
+
+    def __init__(self) -> None:
+        self._harmless: set[str] = set()
+
+    def __call__(
+        self, _sink: object, _method: str, line: MutableMapping[str, object]
+    ) -> MutableMapping[str, Plain]:
+        shown: dict[str, Plain] = {}
+        for name, value in line.items():
+            if isinstance(value, str) and value in self._harmless and not is_secret_key(name):
+                shown[name] = value
+                continue
+            found = plain(name, value)
+            if found is not None:
+                shown[name] = found
+            if found is value and isinstance(value, str) and len(value) <= REMEMBERED_CHARS:
+                if len(self._harmless) >= REMEMBERED:
+                    self._harmless.clear()
+                self._harmless.add(value)
+        return shown
 
 
 def _fields_by_name(event: Event) -> dict[str, Field]:
