@@ -33,7 +33,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     @property
     def total_tokens(self) -> int:
         """Everything the model read and wrote."""
-        return self.prompt_tokens + self.output_tokens
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

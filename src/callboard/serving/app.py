@@ -129,8 +129,10 @@ class App:
 
 def _given_id(exchange: Exchange) -> str | None:
     """The client's own name for the request, where it gave one that is fit for a log."""
-    raw = exchange.header(b"x-request-id")
-    given = "" if raw is None else raw.decode("latin-1")
+    raw = exchange.headers.get(b"x-request-id")
+    if raw is None:
+        return None
+    given = raw.decode("latin-1")
     return given if REQUEST_ID.fullmatch(given) else None
 
 

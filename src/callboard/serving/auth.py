@@ -54,10 +54,12 @@ class Doorkeeper:
             Misdirected: Its ``Host`` is not ours.
             PermissionDenied: It comes from a page of another origin.
         """
-        host = exchange.header(b"host") or b""
+        headers = exchange.headers
+        host = headers.get(b"host", b"")
         if host not in self._welcome:
             self._check_host(host)
-        if exchange.method not in SAFE_METHODS:
+        from_a_page = b"origin" in headers or b"sec-fetch-site" in headers
+        if from_a_page and exchange.method not in SAFE_METHODS:
             self._check_origin(exchange, host)
         return LOCAL
 
