@@ -88,6 +88,9 @@ class Runtime:
     ) -> Reply:
         """Ask an assistant and wait for its whole answer.
 
+        Where the conversation has become longer than the model's window, as ``context_window`` states it, the
+        model is sent what fits: older turns abbreviated, then without the oldest. What is kept stays whole.
+
         Args:
             assistant: Its configured name.
             text: What to ask, or the messages of a conversation.
@@ -96,6 +99,7 @@ class Runtime:
 
         Raises:
             UnknownAssistant, UnknownModel, UnknownResponse: No such thing.
+            ContextTooLong: What is asked does not fit the model's window, even without what went before.
             RateLimited, Overloaded, Draining: Not now.
             UpstreamError: The provider failed, and so did what else could be tried.
         """
@@ -125,7 +129,10 @@ class Runtime:
     async def generate(
         self, model: str, text: str | Sequence[Message], *, max_output_tokens: int | None = None
     ) -> Reply:
-        """Ask a model without an assistant: no instructions, nothing is stored. Errors are those of `ask`."""
+        """Ask a model without an assistant: no instructions, nothing is stored or left out.
+
+        Errors are those of `ask`; what does not fit the model's window is refused by its provider.
+        """
         order = self._order("generate", model, text, max_output_tokens=max_output_tokens)
         async with self._turn(self.system.ref(self.wiring.chat), order) as events:
             return await _collect(events)
@@ -177,6 +184,8 @@ class Runtime:
             meter=Meter(new_id("req_"), route, time.perf_counter_ns),
             previous_response_id=previous_response_id,
             store=store,
+            # What we keep for somebody, we also keep within bounds for him; what he keeps is his.
+            truncation="auto" if store else "disabled",
         )
 
     @asynccontextmanager

@@ -114,6 +114,7 @@ def wire(
     tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources)))
     cast = Cast(
         providers=providers,
+        traits_of=lambda model: routes.candidates(model)[0].traits,
         tools=tools,
         store=MemoryStore(max_responses=config.store.max_responses),
         hidden=HiddenRounds(),

@@ -8,13 +8,16 @@ from msgspec import Raw
 
 import callboard
 from callboard.actors.rate_limiter import Accounts
-from callboard.domain.block import ToolUseBlock
+from callboard.domain.block import TextBlock, ToolUseBlock
 from callboard.domain.delta import BlockStarted, GenerationStarted, GenerationStopped, TextDelta
+from callboard.domain.estimate import prompt_tokens
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, text_of, tool_results, tool_uses, user_text
+from callboard.domain.pairing import check
 from callboard.domain.turn import ToolFinished, ToolStarted
 from callboard.errors import (
     CallboardError,
+    ContextTooLong,
     InvalidRequest,
     StreamIncomplete,
     UnknownAssistant,
@@ -264,6 +267,83 @@ async def test_an_interrupted_conversation_is_repaired_before_it_is_sent() -> No
             await runtime.ask("default", broken)
     sent = stage.handlers["demo"].calls[0].request.messages
     assert [each.tool_use_id for each in tool_results(sent[2])] == [each.id for each in tool_uses(sent[1])]
+
+
+@callboard.tool
+def survey(place: str) -> str:
+    """Say a good deal about a place."""
+    return f"{place}: " + "trees and a little water. " * 120
+
+
+NARROW = {
+    "models": {
+        "demo-model": {"provider": "demo", "context_window": 2500, "max_output_tokens": 500},
+        "wide-model": {"provider": "demo"},
+    },
+    "assistants": {"default": {"model": "demo-model", "instructions": "Be brief."}},
+}
+BUDGET = 2000
+
+
+async def test_a_long_conversation_goes_on_beyond_the_window() -> None:
+    turns = range(12)
+    calls = [
+        [Tool(name="survey", id=f"c{number}", arguments={"place": f"place {number}"})] for number in turns
+    ]
+    answers = [[Text(text=f"I saw place {number}.")] for number in turns]
+    stage = Stage(demo=replies(*(steps for pair in zip(calls, answers, strict=True) for steps in pair)))
+    previous: str | None = None
+    with anyio.fail_after(5):
+        async with company(stage, tools=[survey], config=NARROW) as runtime:
+            for number in turns:
+                reply = await runtime.ask("default", f"Go to place {number}", previous_response_id=previous)
+                assert reply.text == f"I saw place {number}."
+                previous = reply.response_id
+            await runtime.ask("default", "And now?", model="wide-model", previous_response_id=previous)
+    *sent, last = [call.request for call in stage.handlers["demo"].calls]
+    for at, request in enumerate(sent):
+        number, answering = divmod(at, 2)
+        assert prompt_tokens(request) <= BUDGET
+        assert check(request.messages) is None
+        assert [block.text for block in request.system] == ["Be brief."]
+        assert text_of(request.messages[-3 if answering else -1].content) == f"Go to place {number}"
+        if answering:
+            found = tool_results(request.messages[-1])[0]
+            assert text_of(found.content) == f"place {number}: " + "trees and a little water. " * 120
+    assert "characters were cut here" in str(sent[5].messages)
+    assert text_of(sent[-1].messages[0].content) not in {"", "Go to place 0"}
+    # What was left out of a call is still there for a model that can take it.
+    assert len(last.messages) == 4 * len(turns) + 1
+    assert "were cut here" not in str(last.messages)
+
+
+async def test_a_question_that_no_pruning_makes_fit_is_refused_before_anything_is_sent() -> None:
+    stage = Stage(demo=Script())
+    with anyio.fail_after(5):
+        async with company(stage, config=NARROW) as runtime:
+            first = await runtime.ask("default", "hi")
+            with pytest.raises(ContextTooLong, match="room for 2500"):
+                await runtime.ask("default", "why? " * 2000, previous_response_id=first.response_id)
+            # Over the budget, within the window: it takes of the answer's room.
+            await runtime.ask("default", "why? " * 1800, previous_response_id=first.response_id)
+    assert [len(call.request.messages) for call in stage.handlers["demo"].calls] == [1, 1]
+
+
+async def test_who_keeps_his_conversation_himself_has_all_of_it_sent() -> None:
+    stage = Stage(demo=Script())
+    long = (
+        user_text("why? " * 2000),
+        Message(role="assistant", content=(TextBlock(text="Because. " * 2000),)),
+        user_text("And?"),
+    )
+    with anyio.fail_after(5):
+        async with company(stage, config=NARROW) as runtime:
+            await runtime.generate("demo-model", long)
+            await runtime.ask("default", long)
+    generated, asked = (call.request.messages for call in stage.handlers["demo"].calls)
+    assert generated == long
+    assert asked[-1] == long[-1]
+    assert len(str(asked)) < len(str(long))
 
 
 async def test_the_four_lines_of_a_command_and_one_closing_line_are_logged() -> None:

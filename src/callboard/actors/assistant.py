@@ -11,6 +11,7 @@ from msgspec import Struct
 from callboard.actors.live_turn import AssistantSpec, Company, LiveTurn, TurnOrder
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.tool_runner import ToolRunner
+from callboard.domain.model import ModelTraits
 from callboard.domain.observation import Observation
 from callboard.domain.turn import TurnEvent
 from callboard.kernel import Actor, Child, Context, MailboxSpec, Overflow, StreamRequest
@@ -23,6 +24,7 @@ class Respond(StreamRequest["Assistant", TurnEvent], frozen=True, kw_only=True):
 
     Raises:
         UnknownResponse: The turn is to follow an answer that the store does not hold.
+        ContextTooLong: The turn's own input does not fit the model's window, where truncation is ``auto``.
         Refusal: Whatever the model's providers and the limits refuse with.
     """
 
@@ -33,10 +35,12 @@ class Cast(Struct, frozen=True, kw_only=True):
     """Whom assistants work with, as wiring names them.
 
     Attributes:
+        traits_of: What the model that a request names can do; raises `UnknownModel` where there is none.
         store, hidden: Outlive the actor, so that its restart forgets no conversation.
     """
 
     providers: Child[ProviderSystem]
+    traits_of: Callable[[str], ModelTraits]
     tools: Child[ToolRunner]
     store: MemoryStore
     hidden: HiddenRounds
@@ -62,6 +66,7 @@ class Assistant(Actor[Respond]):
         cast = self._cast
         self._company = Company(
             providers=context.ref(cast.providers),
+            traits_of=cast.traits_of,
             tools=context.ref(cast.tools),
             store=cast.store,
             hidden=cast.hidden,

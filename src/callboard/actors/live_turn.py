@@ -2,11 +2,16 @@
 
 Generations are made through `callboard.actors.generation`, tools run through the ToolRunner, and the
 conversation is stored before the last event is shown, so that whoever has seen the end can go on from it.
+
+Where the order allows it, each generation is sent as much of the conversation as the model's window holds
+(`callboard.domain.budget`). That is a matter of sending only: the turn goes on with the whole conversation,
+and stores it, so that a model with a larger window, asked later, is sent more again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import anyio
 from anyio import CapacityLimiter
@@ -20,10 +25,12 @@ from callboard.actors.numbering import Numbering
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.tool_runner import ListTools, RunTool, ToolRunner
 from callboard.domain.block import TextBlock, ToolResultBlock, ToolUseBlock
+from callboard.domain.budget import fitting, prompt_budget
 from callboard.domain.delta import GenerationStarted, GenerationStopped
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, tool_uses
 from callboard.domain.meter import Meter
+from callboard.domain.model import ModelTraits
 from callboard.domain.observation import (
     CommandCompleted,
     CommandStarted,
@@ -64,9 +71,10 @@ class AssistantSpec(Struct, frozen=True, kw_only=True):
 
 
 class Company(Struct, frozen=True, kw_only=True):
-    """Whom an assistant works with."""
+    """Whom an assistant works with, and what it knows of models (see `callboard.actors.assistant.Cast`)."""
 
     providers: ActorRef[ProviderSystem]
+    traits_of: Callable[[str], ModelTraits]
     tools: ActorRef[ToolRunner]
     store: MemoryStore
     hidden: HiddenRounds
@@ -83,6 +91,11 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
         meter: The request's running account; the turn writes to it until the stream is left.
         previous_response_id: The stored answer that this turn follows.
         store: Whether the conversation is kept, so that a later turn can follow this one.
+        truncation: ``auto`` sends what fits where the conversation is longer than the model's window, as far
+            as the operator has stated it; the latest turn goes whole or is refused with `ContextTooLong`.
+            ``disabled`` sends everything, and what does not fit is the provider's to refuse: it is for
+            clients that keep their conversations themselves and must not lose any of one unawares.
+            Source: OpenAI Responses API, "Create a model response", ``truncation``.
     """
 
     request: GenerationRequest
@@ -91,6 +104,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     meter: Meter
     previous_response_id: str | None = None
     store: bool = False
+    truncation: Literal["auto", "disabled"] = "disabled"
 
 
 async def show(send: MemoryObjectSendStream[TurnEvent], event: TurnEvent) -> None:
@@ -177,7 +191,8 @@ class LiveTurn:
         self, state: turn.TurnState, send: MemoryObjectSendStream[TurnEvent]
     ) -> turn.RunTools | turn.Finish:
         providers, meter = self._company.providers, self._meter
-        async with LiveGeneration(providers, state.request, self._order.key, meter) as generation:
+        request = self._sendable(state.request)
+        async with LiveGeneration(providers, request, self._order.key, meter) as generation:
             if self._handler is None:
                 await show(send, GenerationStarted(id=self._order.response_id, model=generation.model))
             self._handler = generation.handler
@@ -200,6 +215,14 @@ class LiveTurn:
             )
         )
         return turn.after_generation(state, result)
+
+    def _sendable(self, request: GenerationRequest) -> GenerationRequest:
+        """What is sent of ``request``. A fallback's window is not looked at: most calls never get there."""
+        if self._order.truncation == "disabled":
+            return request
+        traits = self._company.traits_of(request.model)
+        budget = prompt_budget(traits, request.max_output_tokens)
+        return request if budget is None else fitting(request, budget, window_tokens=traits.context_window)
 
     async def _run_tools(
         self, step: turn.RunTools, send: MemoryObjectSendStream[TurnEvent]

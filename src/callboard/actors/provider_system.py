@@ -20,6 +20,7 @@ from anyio import CancelScope, WouldBlock
 from msgspec import Struct
 
 from callboard.actors.rate_limiter import Acquire, RateLimiter, Settle
+from callboard.domain.estimate import output_tokens
 from callboard.domain.model import ModelSpec
 from callboard.domain.observation import AttemptFailed, Observation
 from callboard.domain.usage import Usage
@@ -30,9 +31,6 @@ from callboard.providers.breaker import Outcome, outcome_of
 from callboard.providers.handler import ProviderHandler, RelayHandler
 from callboard.providers.retry import FailedAttempt, RetryBudget, RetryPolicy, retry_delay_s
 from callboard.providers.routing import Choice, Health, RouteTable
-
-DEFAULT_OUTPUT_TOKENS = 4096
-"""Reserved for an answer whose length neither the client nor the operator bounds."""
 
 SETTLE_AGAIN_S = 0.05
 """How long a `Close` waits when the limiter is down and its mailbox full."""
@@ -349,17 +347,14 @@ class ProviderSystem(Decider[_Message]):
 
 def _acquire(message: Open, spec: ModelSpec, *, wait: bool) -> Acquire:
     demand = message.demand
-    limit = spec.traits.max_output_tokens
-    # The model's own limit bounds an answer that the client left open: a budget cannot be overshot by
-    # silence.
-    output = demand.max_output_tokens or limit or DEFAULT_OUTPUT_TOKENS
+    output = output_tokens(demand.max_output_tokens, spec.traits.max_output_tokens)
     return Acquire(
         attempt_id=message.attempt_id,
         request_id=message.request_id,
         key=demand.key,
         provider=spec.provider,
         model=spec.name,
-        estimate=Usage(input_tokens=demand.prompt_tokens, output_tokens=min(output, limit or output)),
+        estimate=Usage(input_tokens=demand.prompt_tokens, output_tokens=output),
         price=spec.price,
         wait=wait,
     )

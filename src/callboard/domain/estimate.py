@@ -7,6 +7,8 @@ code; other scripts take more bytes for a character and about as many more token
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from callboard.domain.block import (
     Block,
     DocumentBlock,
@@ -19,11 +21,14 @@ from callboard.domain.block import (
     ToolUseBlock,
 )
 from callboard.domain.generation import GenerationRequest
+from callboard.domain.message import Message
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_IMAGE = 1000
 TOKENS_PER_DOCUMENT = 2000
+DEFAULT_OUTPUT_TOKENS = 4096
+"""For an answer whose length neither the client nor the operator bounds."""
 
 
 def tokens_of_bytes(count: int) -> int:
@@ -36,9 +41,27 @@ def prompt_tokens(request: GenerationRequest) -> int:
     total = sum(tokens_of_bytes(len(block.text.encode())) for block in request.system)
     for tool in request.tools:
         total += tokens_of_bytes(len(tool.name) + len(tool.description) + len(bytes(tool.input_schema)))
-    for message in request.messages:
+    return total + messages_tokens(request.messages)
+
+
+def messages_tokens(messages: Iterable[Message]) -> int:
+    """Tokens of a conversation or a part of one."""
+    total = 0
+    for message in messages:
         total += TOKENS_PER_MESSAGE + sum(_block_tokens(block) for block in message.content)
     return total
+
+
+def output_tokens(asked: int | None, limit: int | None) -> int:
+    """The most tokens that an answer will have.
+
+    Args:
+        asked: What the client allows, if it says so.
+        limit: The model's own, if it is known; it bounds what the client left open, too: a budget cannot be
+            overshot by silence.
+    """
+    output = asked or limit or DEFAULT_OUTPUT_TOKENS
+    return min(output, limit or output)
 
 
 def _block_tokens(block: Block) -> int:  # noqa: PLR0911 - one line for each kind of block

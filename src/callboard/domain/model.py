@@ -34,7 +34,8 @@ class ModelTraits(Struct, frozen=True, kw_only=True):
     """What a model can do, as far as requests have to be shaped for it.
 
     Attributes:
-        context_window: Tokens of prompt and answer together; None where unknown.
+        context_window: Tokens of prompt and answer together; None where unknown, and then no assistant
+            shortens a conversation for the model.
         max_output_tokens: The most one answer may have; None where unknown.
         reasoning: Takes reasoning-model parameters (``max_completion_tokens``, effort, developer role).
         tools: Calls functions natively.
