@@ -109,6 +109,9 @@ class SseDecoder:
         if self._at_start:
             self._at_start = False
             data = data.removeprefix(_BOM)
+        while b"\n\n\n" in data:
+            # More than one empty line says no more than one: a flood of them is not looked at line by line.
+            data = data.replace(b"\n\n\n", b"\n\n")
         return self._lines(data, []) if self._data or self._event else self._events(data)
 
     def end(self) -> None:
