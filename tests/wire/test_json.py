@@ -197,6 +197,16 @@ def test_a_typed_decoder_names_the_field_that_is_wrong(body: bytes, param: str |
     assert refused.value.param == param
 
 
+@pytest.mark.parametrize(
+    "body, param",
+    [(b'{"items":[{}]}', "input[2].items[0].count"), (b"{}", "input[2].items"), (b"[]", "input[2]")],
+)
+def test_of_a_part_the_whole_place_is_named(body: bytes, param: str) -> None:
+    with pytest.raises(LocalWireError) as refused:
+        decode(body, _DECODER.decode, side="local", at="input[2]")
+    assert refused.value.param == param
+
+
 def test_an_upstreams_mistake_is_the_upstreams() -> None:
     with pytest.raises(RemoteWireError, match=r"items\[0\]"):
         decode(b'{"items":[{}]}', _DECODER.decode, side="remote")

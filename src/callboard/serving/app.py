@@ -24,8 +24,6 @@ from callboard.serving.exchange import ClientGone, Exchange
 from callboard.serving.failures import answer_failure, error_type_of
 from callboard.serving.house import House
 from callboard.serving.visit import Handler, Visit
-from callboard.wire.openai_chat.error import encode_error
-from callboard.wire.sse import encode_event
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 CANCELLED = "cancelled"
@@ -141,7 +139,7 @@ async def _tell(exchange: Exchange, error: Exception) -> None:
     if exchange.status is None:
         await answer_failure(exchange, error)
     elif exchange.stream is not None and not exchange.complete:
-        await exchange.stream.break_off(encode_event(encode_error(error, request_id=exchange.request_id)))
+        await exchange.stream.break_off(error)
 
 
 async def _stopped(exchange: Exchange, meter: Meter, reason: Exception | None) -> None:

@@ -9,7 +9,11 @@ Source: WHATWG HTML, 9.2.6 "Interpreting an event stream": lines that begin with
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from callboard.serving.exchange import Exchange, Header
+from callboard.wire.openai_chat.error import encode_error
+from callboard.wire.sse import encode_event
 
 KEEP_ALIVE = b": keep-alive\n\n"
 STREAM_HEADERS: tuple[Header, ...] = (
@@ -21,12 +25,21 @@ STREAM_HEADERS: tuple[Header, ...] = (
 
 
 class EventStream:
-    """The answer to one exchange as a stream. Used by one task; `beat` by whoever keeps time."""
+    """The answer to one exchange as a stream. Used by one task; `beat` by whoever keeps time.
 
-    __slots__ = ("_between_events", "_exchange", "_wrote", "started")
+    Args:
+        exchange: Whose.
+        encode_failure: What the stream ends with where it breaks off, in its dialect; by default one event
+            with the body that an error has before the first byte.
+    """
 
-    def __init__(self, exchange: Exchange) -> None:
+    __slots__ = ("_between_events", "_encode_failure", "_exchange", "_wrote", "started")
+
+    def __init__(
+        self, exchange: Exchange, encode_failure: Callable[[BaseException], bytes] | None = None
+    ) -> None:
         self._exchange = exchange
+        self._encode_failure = encode_failure or self._error_event
         exchange.stream = self
         self._wrote = False
         self._between_events = True
@@ -47,12 +60,13 @@ class EventStream:
         self._wrote = True
         self._between_events = between_events
 
-    async def break_off(self, event: bytes) -> None:
+    async def break_off(self, error: BaseException) -> None:
         """End a stream that cannot go on: its last event says why.
 
         Where it stands within an event, a blank line ends that one first.
         """
-        await self._exchange.send(event if self._between_events else b"\n\n" + event)
+        last = self._encode_failure(error)
+        await self._exchange.send(last if self._between_events else b"\n\n" + last)
         await self.finish()
 
     async def finish(self) -> None:
@@ -68,3 +82,6 @@ class EventStream:
         silent = self.started and not self._wrote and self._between_events
         self._wrote = False
         return KEEP_ALIVE if silent else None
+
+    def _error_event(self, error: BaseException) -> bytes:
+        return encode_event(encode_error(error, request_id=self._exchange.request_id))

@@ -17,13 +17,13 @@ JSON = b"application/json"
 
 
 class Beating(Protocol):
-    """A streamed answer: kept alive while nothing comes, and ended with an event that says why."""
+    """A streamed answer: kept alive while nothing comes, and told why where it breaks off."""
 
     def beat(self) -> bytes | None:
         """What to write now so that nobody takes the stream for dead; None where it was written to since."""
 
-    async def break_off(self, event: bytes) -> None:
-        """Send ``event`` as the last one."""
+    async def break_off(self, error: BaseException) -> None:
+        """Tell the client of ``error``, in its own dialect, as the last it hears."""
 
 
 class ClientGone(Exception):

@@ -17,7 +17,8 @@ class House(Struct, frozen=True, kw_only=True):
     """See the module's docstring.
 
     Attributes:
-        assistant: Answers chat completions: no instructions of its own, all tools of the runtime's.
+        assistant: Answers chat completions and responses: no instructions of its own, all tools of the
+            runtime's.
         relays: Whether a model's requests may be passed on as they are: each provider that may serve it
             speaks
             the client's dialect, and there is no tool of ours to offer.

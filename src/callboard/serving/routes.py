@@ -6,6 +6,7 @@ from callboard.serving.app import Route
 from callboard.serving.chat_completions import chat_completions
 from callboard.serving.health import health, ready, root
 from callboard.serving.models import models
+from callboard.serving.responses import responses
 
 ROUTES = (
     Route(method="GET", path="/", handle=root),
@@ -13,4 +14,6 @@ ROUTES = (
     Route(method="GET", path="/ready", handle=ready),
     Route(method="GET", path="/v1/models", handle=models),
     Route(method="POST", path="/v1/chat/completions", handle=chat_completions, works=True),
+    Route(method="POST", path="/v1/responses", handle=responses, works=True),
+    Route(method="POST", path="/responses", handle=responses, works=True),
 )

@@ -88,8 +88,16 @@ def check(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_LIM
         _check_duplicates(body, side)
 
 
-def decode(body: bytes | msgspec.Raw, decode_typed: Callable[[bytes | msgspec.Raw], T], *, side: Side) -> T:
+def decode(
+    body: bytes | msgspec.Raw, decode_typed: Callable[[bytes | msgspec.Raw], T], *, side: Side, at: str = ""
+) -> T:
     """Decode with a typed msgspec decoder's ``decode``, in our errors.
+
+    Args:
+        body: The document, or a part of one.
+        decode_typed: Of the decoder.
+        side: Whose bytes they are.
+        at: Where in its document the part stands, e.g. ``input[2]``.
 
     Raises:
         LocalWireError: ``param`` names the field, in the form ``messages[1].content``.
@@ -101,9 +109,9 @@ def decode(body: bytes | msgspec.Raw, decode_typed: Callable[[bytes | msgspec.Ra
         text = str(error)
         missing = _MISSING.match(text)
         path = _PATH.search(text)
-        if path is None and missing is None:
+        if not at and path is None and missing is None:
             raise refusal(text, side) from error
-        steps = (path and path.group(1), missing and missing.group(1))
+        steps = (at, path and path.group(1), missing and missing.group(1))
         where = ".".join(step for step in steps if step) or None
         raise refusal(_PATH.sub("", text), side, param=where, code="invalid_type") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

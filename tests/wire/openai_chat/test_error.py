@@ -42,7 +42,12 @@ def told(error: BaseException) -> dict[str, object]:
         (errors.Unauthenticated("x"), "authentication_error", None, "invalid_api_key"),
         (errors.PermissionDenied("x"), "permission_error", None, "permission_denied"),
         (errors.UnknownModel("x"), "invalid_request_error", "model", "model_not_found"),
-        (errors.UnknownResponse("x"), "invalid_request_error", None, "previous_response_not_found"),
+        (
+            errors.UnknownResponse("x"),
+            "invalid_request_error",
+            "previous_response_id",
+            "previous_response_not_found",
+        ),
         (errors.TooLarge("x"), "invalid_request_error", None, "request_too_large"),
         (errors.RateLimited("x"), "rate_limit_error", None, "rate_limit_exceeded"),
         (errors.BudgetExceeded("x"), "insufficient_quota", None, "insufficient_quota"),

@@ -92,6 +92,8 @@ def error_fields(error: BaseException) -> ErrorFields:
         param, code = error.param, error.code or code
     elif isinstance(error, errors.UnknownModel):
         param = "model"
+    elif isinstance(error, errors.UnknownResponse):
+        param = "previous_response_id"
     elif isinstance(error, errors.UpstreamInvalid | errors.UpstreamNotFound):
         param, code = _upstream_param(error.body), error.upstream_code or code
     elif isinstance(error, UpstreamError):

@@ -1,0 +1,186 @@
+"""Items of the dialect as the domain's messages: what a client sent becomes a conversation.
+
+- Instructions, wherever they stand, leave the conversation, in order.
+- What follows each other of one role becomes one message: the dialect has an item for each call and each
+  thought, the domain one message for all the model did at once. Results are the user's.
+- Reasoning is kept as thinking: its text, or else its summary, and the encrypted form as the signature. It is
+  what `callboard.wire.openai_responses.response` made of such a block before.
+- References name items that a server keeps. We keep none, so none is found.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from callboard.domain.arguments import tool_use
+from callboard.domain.block import (
+    Base64Source,
+    Block,
+    DocumentBlock,
+    FileSource,
+    ImageBlock,
+    OpaqueBlock,
+    RedactedThinkingBlock,
+    ResultContent,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    UrlSource,
+)
+from callboard.domain.message import Message
+from callboard.errors import LocalWireError, NotFound
+from callboard.wire.json import decode, refusal
+from callboard.wire.openai_chat.incoming import data_url
+from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
+from callboard.wire.openai_responses.schema import (
+    Content,
+    FunctionCallItem,
+    FunctionOutputItem,
+    InputAudio,
+    InputFile,
+    InputImage,
+    InputText,
+    ItemKind,
+    MessageItem,
+    Part,
+    ReasoningItem,
+    RefusalPart,
+)
+
+_Role: TypeAlias = Literal["user", "assistant"]
+
+_KIND = msgspec.json.Decoder(ItemKind)
+_MESSAGE = msgspec.json.Decoder(MessageItem)
+_CALL = msgspec.json.Decoder(FunctionCallItem)
+_OUTPUT = msgspec.json.Decoder(FunctionOutputItem)
+_REASONING = msgspec.json.Decoder(ReasoningItem)
+
+
+class Conversation:
+    """Collects items; read ``system`` and ``messages`` when all were added."""
+
+    def __init__(self) -> None:
+        self.system: list[TextBlock] = []
+        self._runs: list[tuple[_Role, list[Block]]] = []
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation so far."""
+        return tuple(Message(role=role, content=tuple(blocks)) for role, blocks in self._runs if blocks)
+
+    def say(self, text: str) -> None:
+        """Take in what the user says."""
+        self._put("user", TextBlock(text=text))
+
+    def add(self, item: Raw, at: str) -> None:
+        """Take in the item that stands ``at`` a place, e.g. ``input[2]``; of an unknown type, leave it out.
+
+        Raises:
+            LocalWireError: It makes no sense; ``param`` says where.
+            NotFound: It refers to an item that is not kept.
+        """
+        kind = decode(item, _KIND.decode, side="local", at=at)
+        match kind.type or ("message" if kind.role is not None else None):
+            case "message":
+                self._message(decode(item, _MESSAGE.decode, side="local", at=at), f"{at}.content")
+            case "function_call":
+                call = decode(item, _CALL.decode, side="local", at=at)
+                self._put("assistant", tool_use(call.call_id, call.name, call.arguments))
+            case "function_call_output":
+                output = decode(item, _OUTPUT.decode, side="local", at=at)
+                self._put("user", _result(output, f"{at}.output"))
+            case "reasoning":
+                self._put("assistant", *_thinking(decode(item, _REASONING.decode, side="local", at=at)))
+            case "item_reference":
+                raise NotFound(f"The item that '{at}' refers to was not found: items are not kept.")
+            case None:
+                raise refusal(
+                    "it is required", "local", param=f"{at}.type", code="missing_required_parameter"
+                )
+            case _:
+                pass
+
+    def _message(self, message: MessageItem, at: str) -> None:
+        if message.role in {"system", "developer"}:
+            self.system += _texts(message.content, at)
+            return
+        content = _blocks(message.content, at)
+        if message.role == "assistant":
+            self._put("assistant", *(block for block in content if block != TextBlock(text="")))
+        elif content:
+            self._put("user", *content)
+        else:
+            raise refusal("it is empty", "local", param=at)
+
+    def _put(self, role: _Role, *blocks: Block) -> None:
+        if self._runs and self._runs[-1][0] == role:
+            self._runs[-1][1].extend(blocks)
+        else:
+            self._runs.append((role, list(blocks)))
+
+
+def _thinking(item: ReasoningItem) -> tuple[ThinkingBlock | RedactedThinkingBlock, ...]:
+    text = "".join(piece.text for piece in item.content or item.summary or ())
+    if text:
+        return (ThinkingBlock(thinking=text, signature=item.encrypted_content or ""),)
+    return (RedactedThinkingBlock(data=item.encrypted_content),) if item.encrypted_content else ()
+
+
+def _result(item: FunctionOutputItem, at: str) -> ToolResultBlock:
+    content = tuple(block for block in _blocks(item.output, at) if block != TextBlock(text=""))
+    return ToolResultBlock(tool_use_id=item.call_id, content=content)
+
+
+def _texts(content: Content, at: str) -> tuple[TextBlock, ...]:
+    blocks = _blocks(content, at)
+    texts = tuple(block for block in blocks if isinstance(block, TextBlock))
+    if len(texts) != len(blocks):
+        raise refusal("instructions are text", "local", param=at)
+    return texts
+
+
+def _blocks(content: Content, at: str) -> tuple[ResultContent, ...]:
+    if isinstance(content, str):
+        return (TextBlock(text=content),)
+    return tuple(_block(part, f"{at}[{index}]") for index, part in enumerate(content))
+
+
+def _block(part: Part, at: str) -> ResultContent:
+    match part:
+        case InputText():
+            return TextBlock(text=part.text)
+        case RefusalPart():
+            return TextBlock(text=part.refusal, extra={REFUSAL: TRUE})
+        case InputImage():
+            return _image(part, at)
+        case InputFile():
+            return _document(part, at)
+        case InputAudio():
+            return OpaqueBlock(type="input_audio", raw=Raw(msgspec.json.encode(part)))
+
+
+def _image(part: InputImage, at: str) -> ImageBlock:
+    extra = None if part.detail is None else {"detail": Raw(msgspec.json.encode(part.detail))}
+    if part.image_url is not None:
+        source = data_url(part.image_url) or UrlSource(url=part.image_url)
+        return ImageBlock(source=source, extra=extra)
+    if part.file_id is not None:
+        return ImageBlock(source=FileSource(file_id=part.file_id), extra=extra)
+    raise LocalWireError(f"Invalid value for '{at}': give image_url or file_id", param=at)
+
+
+def _document(part: InputFile, at: str) -> DocumentBlock:
+    source: Base64Source | FileSource | UrlSource
+    if part.file_id is not None:
+        source = FileSource(file_id=part.file_id)
+    elif part.file_url is not None:
+        source = UrlSource(url=part.file_url)
+    elif part.file_data is not None:
+        plain = Base64Source(media_type="application/pdf", data=part.file_data)
+        source = data_url(part.file_data) or plain
+    else:
+        raise LocalWireError(f"Invalid value for '{at}': give file_id, file_url or file_data", param=at)
+    return DocumentBlock(source=source, title=part.filename)

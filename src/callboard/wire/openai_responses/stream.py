@@ -1,0 +1,268 @@
+"""A turn as it happens, in the dialect's events.
+
+Each block is an item of its own, numbered over all rounds. An item lives through these events::
+
+    output_item.added  content_part.added  (output_text.delta)*  output_text.done  content_part.done
+    output_item.done
+
+and those of other kinds through the like. Whether the last item is complete is known only when the turn is
+over, so an item's very last event waits for what comes next: another item, a tool of ours, or the end.
+
+The unstreamed answer is the Response object of the last event, so that there is no second way to build it.
+
+Source: OpenAI API reference, "Streaming events"; Open Responses specification, 2026-04-24, "Streaming HTTP
+Responses": "The `event` field MUST match the `type` in the event body. […] The terminal event MUST be the
+literal string `[DONE]`."
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Raw, Struct
+
+from callboard.domain.block import (
+    Block,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+)
+from callboard.domain.delta import (
+    ArgumentsDelta,
+    BlockStarted,
+    BlockStopped,
+    GenerationStarted,
+    GenerationStopped,
+    SignatureDelta,
+    TextDelta,
+    ThinkingDelta,
+)
+from callboard.domain.fold import Fold
+from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
+from callboard.wire.openai_chat.outgoing import is_refusal
+from callboard.wire.openai_responses.response import (
+    Outcome,
+    ResponseFrame,
+    Shown,
+    content_in,
+    emptied,
+    incomplete_reason,
+    item_of,
+    on_a_line,
+    part_in,
+    response_error,
+)
+from callboard.wire.openai_responses.schema import Echo, OutputText, Status
+from callboard.wire.sse import DONE
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Kind(Struct, frozen=True, kw_only=True):
+    """How items of a kind stream.
+
+    Attributes:
+        prefix: Of their ids.
+        content: Name of the events that tell of their content, without ``.delta`` and ``.done``; empty for
+            those that have none to tell.
+        field: What the content is called when it is whole.
+        part: Name of the events that tell of the part that holds it, without ``.added`` and ``.done``.
+        place: Where the part stands in its item.
+    """
+
+    prefix: str
+    content: str = ""
+    field: str = ""
+    part: str = ""
+    place: Mapping[str, int] = {}
+
+
+_TEXT = _Kind(
+    prefix="msg",
+    content="response.output_text",
+    field="text",
+    part="response.content_part",
+    place={"content_index": 0},
+)
+_REFUSAL = msgspec.structs.replace(_TEXT, content="response.refusal", field="refusal")
+_THINKING = _Kind(
+    prefix="rs",
+    content="response.reasoning_summary_text",
+    field="text",
+    part="response.reasoning_summary_part",
+    place={"summary_index": 0},
+)
+_REDACTED = _Kind(prefix="rs")
+_CALL = _Kind(prefix="fc", content="response.function_call_arguments", field="arguments")
+
+
+class ResponseEncoder:
+    """The events of a turn in, server-sent events out; each call returns whole events, or nothing.
+
+    `finish` or `fail` ends the stream, once.
+
+    Attributes:
+        response: The Response object as the last event has it; empty before.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the dialect's name for it
+        created_at: int,
+        echo: Echo,
+    ) -> None:
+        """``created_at`` is in seconds since the epoch."""
+        self.response = b""
+        self._suffix = id.removeprefix("resp_")
+        self._frame = ResponseFrame(id, created_at, echo)
+        self._fold = Fold()
+        self._sequence = -1
+        self._index = -1
+        self._kind: _Kind | None = None
+        self._delta = (b"", b"")
+        self._written = False
+        self._refused = False
+        self._ended: Shown | None = None
+        self._output: list[bytes] = []
+
+    def feed(self, event: TurnEvent) -> bytes:
+        """The events that tell of ``event``; empty for what the dialect has no words for."""
+        if isinstance(event, (ToolStarted, ToolFinished)):
+            return self._settle("completed")
+        self._fold.apply(event)
+        match event:
+            case TextDelta():
+                told = self._piece(event.text, event.logprobs)
+            case ArgumentsDelta():
+                # White space before an object means nothing, and nothing but white space an empty object.
+                text = event.partial_json
+                told = self._piece(text if self._written else text.lstrip())
+            case ThinkingDelta():
+                told = self._piece(event.thinking)
+            case BlockStarted():
+                told = self._settle("completed") + self._begin(event.block)
+            case BlockStopped():
+                told = self._end(self._fold.content[-1])
+            case GenerationStarted():
+                told = self._start()
+            case GenerationStopped() | SignatureDelta():
+                told = b""
+        return told
+
+    def finish(self, completed_at: int) -> bytes:
+        """The end of a turn that has come to its end at ``completed_at``, in seconds since the epoch.
+
+        Raises:
+            StreamIncomplete: It has not.
+        """
+        result = self._fold.result()
+        reason = incomplete_reason(result.stop_reason, refused=self._refused)
+        last = self._settle("completed" if reason is None else "incomplete")
+        return last + self._last(
+            Outcome(
+                status="completed" if reason is None else "incomplete",
+                completed_at=completed_at if reason is None else None,
+                incomplete_reason=reason,
+                output=self._output,
+                usage=result.usage,
+            )
+        )
+
+    def fail(self, error: BaseException) -> bytes:
+        """The end of a turn that broke off; nothing where its end was told already."""
+        if self.response:
+            return b""
+        last = self._settle("completed")
+        return last + self._last(Outcome(status="failed", error=response_error(error), output=self._output))
+
+    def _start(self) -> bytes:
+        begun = {"response": Raw(self._frame.encode(Outcome()))}
+        return self._event("response.created", begun) + self._event("response.in_progress", begun)
+
+    def _last(self, outcome: Outcome) -> bytes:
+        self.response = self._frame.encode(outcome)
+        return self._event(f"response.{outcome.status}", {"response": Raw(self.response)}) + DONE
+
+    def _begin(self, block: Block) -> bytes:
+        if not isinstance(block, Shown):
+            return b""
+        kind = self._kind = _kind_of(block)
+        self._refused = self._refused or kind is _REFUSAL
+        self._index += 1
+        self._written = False
+        item = item_of(block, self._id(kind), "in_progress")
+        told = self._event("response.output_item.added", {"output_index": self._index, "item": emptied(item)})
+        # All deltas of an item are alike but for a few bytes.
+        name = f"{kind.content}.delta".encode()
+        self._delta = (
+            b'event: %b\ndata: {"type":"%b","sequence_number":' % (name, name),
+            b',%b,"delta":' % _encode(self._place(kind))[1:-1],
+        )
+        part = part_in(item)
+        if part is not None:
+            told += self._event(f"{kind.part}.added", {**self._place(kind), "part": part})
+        return told
+
+    def _piece(self, text: str, logprobs: Raw | None = None) -> bytes:
+        if not text and logprobs is None:
+            return b""
+        self._written = True
+        self._sequence += 1
+        before, where = self._delta
+        tail = b""
+        if self._kind is _TEXT:
+            tail = b',"logprobs":%b' % (b"[]" if logprobs is None else bytes(on_a_line(logprobs)))
+        return b"%b%d%b%b%b}\n\n" % (before, self._sequence, where, _encode(text), tail)
+
+    def _end(self, block: Block) -> bytes:
+        kind = self._kind
+        if kind is None or not isinstance(block, Shown):
+            return b""
+        self._ended = block
+        item = item_of(block, self._id(kind), "completed")
+        content, part = content_in(item), part_in(item)
+        # The arguments of a call without any are an empty object, which nobody wrote.
+        told = b"" if self._written else self._piece(content)
+        if kind.content:
+            done: dict[str, object] = {**self._place(kind), kind.field: content}
+            if isinstance(part, OutputText):
+                done["logprobs"] = part.logprobs
+            told += self._event(f"{kind.content}.done", done)
+        if part is not None:
+            told += self._event(f"{kind.part}.done", {**self._place(kind), "part": part})
+        return told
+
+    def _settle(self, status: Status) -> bytes:
+        """The last event of the item that has ended, if there is one."""
+        if self._ended is None or self._kind is None:
+            return b""
+        item = item_of(self._ended, self._id(self._kind), status)
+        self._ended = None
+        self._output.append(_encode(item))
+        return self._event("response.output_item.done", {"output_index": self._index, "item": item})
+
+    def _id(self, kind: _Kind) -> str:
+        return f"{kind.prefix}_{self._suffix}_{self._index}"
+
+    def _place(self, kind: _Kind) -> dict[str, object]:
+        return {"item_id": self._id(kind), "output_index": self._index, **kind.place}
+
+    def _event(self, name: str, fields: Mapping[str, object]) -> bytes:
+        self._sequence += 1
+        data = _encode({"type": name, "sequence_number": self._sequence, **fields})
+        return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+
+
+def _kind_of(block: Shown) -> _Kind:
+    match block:
+        case TextBlock():
+            return _REFUSAL if is_refusal(block) else _TEXT
+        case ToolUseBlock():
+            return _CALL
+        case ThinkingBlock():
+            return _THINKING
+        case RedactedThinkingBlock():
+            return _REDACTED

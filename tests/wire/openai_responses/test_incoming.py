@@ -1,0 +1,220 @@
+"""Items as messages."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from msgspec import Raw
+
+from callboard.domain.block import (
+    Base64Source,
+    Block,
+    DocumentBlock,
+    FileSource,
+    ImageBlock,
+    OpaqueBlock,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+    UrlSource,
+)
+from callboard.domain.message import Message
+from callboard.errors import LocalWireError, NotFound
+from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
+from callboard.wire.openai_responses.incoming import Conversation
+
+HELLO = TextBlock(text="hello")
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": '{"a": 1}'}
+CALLED = ToolUseBlock(id="c1", name="f", input=Raw(b'{"a": 1}'))
+OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "42"}
+ANSWERED = ToolResultBlock(tool_use_id="c1", content=(TextBlock(text="42"),))
+SAID = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "phase": "commentary"}
+
+
+def conversation(*items: object) -> Conversation:
+    collected = Conversation()
+    for index, item in enumerate(items):
+        collected.add(Raw(json.dumps(item).encode()), f"input[{index}]")
+    return collected
+
+
+def user(*blocks: Block) -> Message:
+    return Message(role="user", content=blocks)
+
+
+def assistant(*blocks: Block) -> Message:
+    return Message(role="assistant", content=blocks)
+
+
+def part(**fields: object) -> dict[str, object]:
+    return {"role": "user", "content": [fields]}
+
+
+@pytest.mark.parametrize(
+    "item, message",
+    [
+        ({"role": "user", "content": "hello"}, user(HELLO)),
+        ({"type": "message", "role": "user", "content": "hello"}, user(HELLO)),
+        (part(type="input_text", text="hello"), user(HELLO)),
+        (part(type="text", text="hello"), user(HELLO)),
+        (
+            {**SAID, "content": [{"type": "output_text", "text": "hello", "annotations": []}]},
+            assistant(HELLO),
+        ),
+        ({"role": "assistant", "content": "hello"}, assistant(HELLO)),
+        (
+            {**SAID, "content": [{"type": "refusal", "refusal": "no"}]},
+            assistant(TextBlock(text="no", extra={REFUSAL: TRUE})),
+        ),
+        (
+            part(type="input_image", image_url="https://a/b.png", detail="low"),
+            user(ImageBlock(source=UrlSource(url="https://a/b.png"), extra={"detail": Raw(b'"low"')})),
+        ),
+        (
+            part(type="input_image", image_url="data:image/png;base64,AA=="),
+            user(ImageBlock(source=Base64Source(media_type="image/png", data="AA=="))),
+        ),
+        (part(type="input_image", file_id="f1"), user(ImageBlock(source=FileSource(file_id="f1")))),
+        (
+            part(type="input_file", file_data="data:text/plain;base64,AA==", filename="n"),
+            user(DocumentBlock(source=Base64Source(media_type="text/plain", data="AA=="), title="n")),
+        ),
+        (
+            part(type="input_file", file_data="AA=="),
+            user(DocumentBlock(source=Base64Source(media_type="application/pdf", data="AA=="))),
+        ),
+        (
+            part(type="input_file", file_url="https://a"),
+            user(DocumentBlock(source=UrlSource(url="https://a"))),
+        ),
+        (part(type="input_file", file_id="f1"), user(DocumentBlock(source=FileSource(file_id="f1")))),
+        (
+            part(type="input_audio", input_audio={"data": "AA==", "format": "wav"}),
+            user(
+                OpaqueBlock(
+                    type="input_audio",
+                    raw=Raw(b'{"type":"input_audio","input_audio":{"data": "AA==", "format": "wav"}}'),
+                )
+            ),
+        ),
+        (CALL, assistant(CALLED)),
+        (
+            {**CALL, "arguments": "{oops"},
+            assistant(
+                ToolUseBlock(
+                    id="c1", name="f", input=Raw(b"{}"), extra={"invalid_arguments": Raw(b'"{oops"')}
+                )
+            ),
+        ),
+        (OUTPUT, user(ANSWERED)),
+        ({**OUTPUT, "output": [{"type": "input_text", "text": "42"}]}, user(ANSWERED)),
+        (
+            {**OUTPUT, "output": [{"type": "input_image", "image_url": "https://a"}]},
+            user(ToolResultBlock(tool_use_id="c1", content=(ImageBlock(source=UrlSource(url="https://a")),))),
+        ),
+        ({**OUTPUT, "output": ""}, user(ToolResultBlock(tool_use_id="c1"))),
+        (
+            {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]},
+            assistant(ThinkingBlock(thinking="hm")),
+        ),
+        (
+            {
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": "hm"}],
+                "content": [{"type": "reasoning_text", "text": "so"}],
+                "encrypted_content": "sig",
+            },
+            assistant(ThinkingBlock(thinking="so", signature="sig")),
+        ),
+        (
+            {"type": "reasoning", "summary": [], "encrypted_content": "xyz"},
+            assistant(RedactedThinkingBlock(data="xyz")),
+        ),
+    ],
+)
+def test_an_item_becomes_a_message(item: object, message: Message) -> None:
+    assert conversation(item).messages == (message,)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "reasoning", "summary": []},
+        {"type": "web_search_call", "id": "ws_1", "content": 3, "role": "none"},
+        {"type": "acme:telemetry", "output": [1]},
+        {"role": "assistant", "content": ""},
+    ],
+)
+def test_what_says_nothing_to_the_model_is_left_out(item: object) -> None:
+    assert conversation({"role": "user", "content": "hello"}, item).messages == (user(HELLO),)
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_instructions_leave_the_conversation_in_order(role: str) -> None:
+    collected = conversation(
+        {"role": role, "content": "one"},
+        {"role": "user", "content": "hello"},
+        {
+            "role": role,
+            "content": [{"type": "input_text", "text": "two"}, {"type": "input_text", "text": "three"}],
+        },
+    )
+    assert [block.text for block in collected.system] == ["one", "two", "three"]
+    assert collected.messages == (user(HELLO),)
+
+
+def test_what_the_model_did_at_once_becomes_one_message_and_so_do_its_results() -> None:
+    collected = conversation(
+        {"role": "user", "content": "hello"},
+        {"type": "reasoning", "summary": [{"text": "hm"}]},
+        {**SAID, "content": [{"type": "output_text", "text": "hello"}]},
+        CALL,
+        {**CALL, "call_id": "c2"},
+        OUTPUT,
+        {**OUTPUT, "call_id": "c2"},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hello"},
+    )
+    called_again = ToolUseBlock(id="c2", name="f", input=Raw(b'{"a": 1}'))
+    answered_again = ToolResultBlock(tool_use_id="c2", content=(TextBlock(text="42"),))
+    assert collected.messages == (
+        user(HELLO),
+        assistant(ThinkingBlock(thinking="hm"), HELLO, CALLED, called_again),
+        user(ANSWERED, answered_again, HELLO),
+        assistant(HELLO),
+    )
+
+
+@pytest.mark.parametrize(
+    "item, param",
+    [
+        ("hello", "input[1]"),
+        ({"content": "hello"}, "input[1].type"),
+        ({"role": "boss", "content": "hello"}, "input[1].role"),
+        ({"role": "user"}, "input[1].content"),
+        ({"role": "user", "content": 3}, "input[1].content"),
+        ({"role": "user", "content": []}, "input[1].content"),
+        (part(type="smell"), "input[1].content[0].type"),
+        (part(type="input_text", text=3), "input[1].content[0].text"),
+        (part(type="input_image"), "input[1].content[0]"),
+        (part(type="input_file", filename="n"), "input[1].content[0]"),
+        ({"role": "system", "content": [{"type": "input_image", "file_id": "f"}]}, "input[1].content"),
+        ({**CALL, "call_id": ""}, "input[1].call_id"),
+        ({"type": "function_call", "call_id": "c1"}, "input[1].name"),
+        ({**OUTPUT, "output": None}, "input[1].output"),
+        ({**OUTPUT, "output": [{"type": "input_file"}]}, "input[1].output[0]"),
+        ({"type": "reasoning", "summary": "hm"}, "input[1].summary"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_place(item: object, param: str) -> None:
+    with pytest.raises(LocalWireError) as refused:
+        conversation({"role": "user", "content": "hello"}, item)
+    assert refused.value.param == param
+
+
+def test_items_that_only_a_server_would_keep_are_not_found() -> None:
+    with pytest.raises(NotFound, match=r"input\[0\]"):
+        conversation({"type": "item_reference", "id": "msg_1"})
