@@ -196,11 +196,6 @@ class Load:
     """Loads one port with one request."""
 
     def __init__(self, port: int, request: bytes) -> None:
-        # The generator must not be what is measured: no checks of the event loop, and what other tests have
-        # left behind is not looked through again and again.
-        asyncio.get_running_loop().set_debug(False)
-        gc.collect()
-        gc.freeze()
         self.shots: list[Shot] = []
         self._port = port
         self._request = request
@@ -234,10 +229,15 @@ class Load:
 
     def close(self) -> None:
         """Close what is idle, which after a load is everything."""
+        gc.unfreeze()
         while self._idle:
             self._idle.pop().leave()
 
     def _begin(self) -> None:
+        # The generator must not be what is measured: no checks of the event loop, and until `close` nobody
+        # looks through what other tests have left behind.
+        asyncio.get_running_loop().set_debug(False)
+        gc.freeze()
         self.shots = []
         self._zero = time.perf_counter()
 
