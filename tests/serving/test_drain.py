@@ -6,36 +6,19 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.fakes.openai_traffic import Answer, Gate, chat, chat_stream
 from tests.fakes.relayed import Caller, RawAnswer, chat_body, chat_request, raw_answers, relayed
+from tests.fakes.server_process import SCRIPTED, WAIT_S, client_of, command, config_file, running
 from tests.fakes.upstream import Exchange, FakeUpstream, serve_upstream
 
 pytestmark = pytest.mark.anyio
-WAIT_S = 10
-"""Bounds every wait; a process takes a second to start on a busy machine."""
-
-SCRIPTED = """
-[providers.demo]
-kind = "scripted"
-[[providers.demo.script.replies]]
-steps = [{ do = "text", text = "Hello from the script." }]
-[[providers.demo.script.replies]]
-steps = [{ do = "text", text = "first " }, { do = "hold", gate = "never" }]
-[models.demo-model]
-provider = "demo"
-"""
 RELAYED = """
 [providers.up]
 kind = "openai"
@@ -61,39 +44,6 @@ def anyio_backend() -> object:
     return "asyncio"
 
 
-def command(config: Path, port: int = 0) -> list[str]:
-    """How the server is started."""
-    return [
-        *(sys.executable, "-m", "callboard.cli.main", "serve"),
-        *("--port", str(port), "--config", str(config)),
-    ]
-
-
-@asynccontextmanager
-async def running(config: Path) -> AsyncIterator[tuple[Process, str]]:
-    """The server as a process of its own, and the address that it prints; killed where it does not end."""
-    with (config.parent / "stderr").open("wb") as errors:
-        process = await anyio.open_process(command(config), stdout=subprocess.PIPE, stderr=errors)
-    async with process:
-        try:
-            assert process.stdout is not None
-            with anyio.fail_after(WAIT_S):
-                line = await BufferedByteReceiveStream(process.stdout).receive_until(b" (", 500)
-            said, _, url = line.decode().rpartition(" ")
-            assert said == "Callboard is running on"
-            yield process, url
-        finally:
-            if process.returncode is None:
-                process.kill()
-
-
-def config_file(folder: Path, text: str) -> Path:
-    """``text`` as a configuration file."""
-    path = folder / "callboard.toml"
-    path.write_text(text)
-    return path
-
-
 def relayed_config(
     folder: Path, upstream: FakeUpstream, *, drain_s: float = 30, places: int = 2 * STREAMS
 ) -> str:
@@ -106,11 +56,6 @@ def relayed_config(
 def port_of(url: str) -> int:
     """The port in the address that the process printed."""
     return int(url.rstrip("/").rpartition(":")[2])
-
-
-def client_of(url: str) -> httpx2.AsyncClient:
-    """A client that talks to the process."""
-    return httpx2.AsyncClient(base_url=url, trust_env=False, timeout=WAIT_S)
 
 
 async def refused(port: int) -> None:

@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 
 import anyio
+from msgspec.structs import replace
 
 import callboard
 from callboard.runtime import open_runtime
-from callboard.serving.assembly import admission_of, build_app
-from callboard.serving.http1 import ListenLimits
-from callboard.serving.server import Listen, serve
+from callboard.serving.assembly import admission_of, build_app, listen_of
+from callboard.serving.server import serve
 
 LOOK_S = 0.005
 
@@ -65,18 +65,8 @@ async def main(options: argparse.Namespace) -> None:
             tasks.start_soon(watch_the_loop, options.lag)
         if options.blocks is not None:
             tasks.start_soon(count_blocks, options.blocks)
-        server = runtime.config.server
         admission = admission_of(runtime.config)
-        listen = Listen(
-            host="127.0.0.1",
-            port=0,
-            drain_s=server.drain_seconds,
-            limits=ListenLimits(
-                header_s=server.header_seconds,
-                body_idle_s=server.body_idle_seconds,
-                keep_alive_s=server.keep_alive_seconds,
-            ),
-        )
+        listen = replace(listen_of(runtime.config), host="127.0.0.1", port=0)
         with runtime.library_logs():
             await serve(build_app(runtime, admission), admission, listen, started=started)
         tasks.cancel_scope.cancel()

@@ -20,15 +20,15 @@ def lines(path: Path) -> list[dict[str, str]]:
 
 def test_a_library_s_line_has_its_level_and_its_template(tmp_path: Path) -> None:
     with library_logs(log_to(tmp_path / "log")):
-        logging.getLogger("uvicorn.error").info("Started %s", "what a user wrote")
+        logging.getLogger("asyncio").warning("Executing %s took long", "what a user wrote")
         logging.getLogger("httpx2").info("GET https://x/?key=1")
         logging.getLogger("httpcore2.connection").warning("odd\nsecond line")
     first, second = lines(tmp_path / "log")
     assert [first[key] for key in ("level", "msg", "logger", "text")] == [
-        "INFO",
+        "WARN",
         "library log",
-        "uvicorn.error",
-        "Started %s",
+        "asyncio",
+        "Executing %s took long",
     ]
     assert [second[key] for key in ("level", "logger", "text")] == ["WARN", "httpcore2.connection", "odd"]
 
@@ -38,20 +38,14 @@ def test_an_exception_is_told_by_its_class(tmp_path: Path) -> None:
         try:
             int("what a user wrote")
         except ValueError:
-            logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
+            logging.getLogger("asyncio").exception("Task exception was never retrieved\n")
     (line,) = lines(tmp_path / "log")
     assert (line["level"], line["text"], line["error"]) == (
         "ERROR",
-        "Exception in ASGI application",
+        "Task exception was never retrieved",
         "ValueError",
     )
     assert "user" not in (tmp_path / "log").read_text()
-
-
-def test_access_lines_are_dropped(tmp_path: Path) -> None:
-    with library_logs(log_to(tmp_path / "log")):
-        logging.getLogger("uvicorn.access").critical("GET /")
-    assert lines(tmp_path / "log") == []
 
 
 def test_afterwards_every_logger_is_as_it_was(tmp_path: Path) -> None:

@@ -26,10 +26,9 @@ from callboard.domain.observation import (
 )
 from callboard.errors import ConfigurationError
 from callboard.runtime import LOG_SCHEMA, kernel_log, open_runtime
-from callboard.serving.assembly import admission_of, build_app
+from callboard.serving.assembly import admission_of, build_app, listen_of
 from callboard.serving.auth import check_listen_address
-from callboard.serving.http1 import ListenLimits
-from callboard.serving.server import Listen, serve
+from callboard.serving.server import serve
 from callboard.serving.workers import Workers, keep
 
 GARBAGE = 10_000
@@ -112,21 +111,7 @@ async def _until_orphaned() -> None:
 
 async def _serve(config: Config, *, greet: Callable[[str], None] | None = None) -> None:
     """Serve in this process; ``greet`` tells who is waiting for it instead of the user."""
-    server = config.server
-    listen = Listen(
-        host=server.host,
-        port=server.port,
-        drain_s=server.drain_seconds,
-        limits=ListenLimits(
-            header_s=server.header_seconds,
-            body_idle_s=server.body_idle_seconds,
-            keep_alive_s=server.keep_alive_seconds,
-            send_idle_s=server.send_idle_seconds,
-            connections=server.max_connections,
-            connections_per_address=server.max_connections_per_address,
-        ),
-        shared=greet is not None,
-    )
+    listen = listen_of(config, shared=greet is not None)
     async with open_runtime(config) as runtime:
         since_ns = time.monotonic_ns()
         for notice in config.notices:

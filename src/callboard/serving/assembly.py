@@ -10,7 +10,9 @@ from callboard.serving.admission import Admission
 from callboard.serving.app import App
 from callboard.serving.auth import Doorkeeper
 from callboard.serving.house import House
+from callboard.serving.http1 import ListenLimits
 from callboard.serving.routes import ROUTES
+from callboard.serving.server import Listen
 from callboard.wiring import new_id
 
 
@@ -28,6 +30,25 @@ def build_app(runtime: Runtime, admission: Admission | None = None) -> App:
 def admission_of(config: Config) -> Admission:
     """The bound on work that ``config`` describes."""
     return Admission(config.server.max_concurrency, config.server.queue)
+
+
+def listen_of(config: Config, *, shared: bool = False) -> Listen:
+    """Where and how ``config`` says to listen; ``shared`` with other processes on the same port."""
+    server = config.server
+    return Listen(
+        host=server.host,
+        port=server.port,
+        drain_s=server.drain_seconds,
+        limits=ListenLimits(
+            header_s=server.header_seconds,
+            body_idle_s=server.body_idle_seconds,
+            keep_alive_s=server.keep_alive_seconds,
+            send_idle_s=server.send_idle_seconds,
+            connections=server.max_connections,
+            connections_per_address=server.max_connections_per_address,
+        ),
+        shared=shared,
+    )
 
 
 def doorkeeper_of(config: Config) -> Doorkeeper:

@@ -16,11 +16,7 @@ from callboard.telemetry.failure import class_name, whereabouts
 from callboard.telemetry.logging import Log
 from callboard.telemetry.schema import LIBRARY_LOG, Level
 
-SILENT = logging.CRITICAL + 1
-
 LIBRARIES = {
-    "uvicorn": logging.INFO,
-    "uvicorn.access": SILENT,  # a request's closing line says more
     "asyncio": logging.WARNING,
     "httpx2": logging.WARNING,
     "httpcore2": logging.WARNING,
@@ -59,7 +55,7 @@ class _Bridge(logging.Handler):
 def library_logs(log: Log) -> Iterator[None]:
     """Take over the loggers of `LIBRARIES` for the length of a block; afterwards they are as they were.
 
-    For the server, which owns its process. uvicorn must be given ``log_config=None``, or it undoes this.
+    For the server, which owns its process.
     """
     bridge = _Bridge(log)
     loggers = [(logging.getLogger(name), level) for name, level in LIBRARIES.items()]
