@@ -124,3 +124,19 @@ async def test_a_stream_waits_for_a_place_in_a_full_mailbox() -> None:
             desk.gate.set()
 
     assert collected == [[0, 1]] * 3
+
+
+async def test_what_has_come_is_had_at_once_and_nothing_is_had_twice() -> None:
+    child = Desk().child()
+    seen: list[list[int]] = []
+    with anyio.fail_after(5):
+        async with (
+            open_system(Supervisor(name="root", children=(child,))) as system,
+            system.ref(child).stream(Count(upto=6), buffer=4) as stream,
+        ):
+            async for number in stream:
+                await anyio.wait_all_tasks_blocked()
+                seen.append([number, *stream.ready()])
+            assert stream.ready() == []
+    assert [number for batch in seen for number in batch] == list(range(6))
+    assert len(seen[0]) > 1

@@ -16,7 +16,7 @@ from callboard.actors.live_turn import TurnOrder
 from callboard.domain.fold import Fold
 from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.errors import InvalidRequest
-from callboard.serving.events import EventStream
+from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.relay import relay
 from callboard.serving.visit import Visit
 from callboard.wire.json import check
@@ -24,9 +24,6 @@ from callboard.wire.openai_chat.encoder import ChunkEncoder
 from callboard.wire.openai_chat.relay import peek
 from callboard.wire.openai_chat.request import ChatRequest, decode_request
 from callboard.wire.openai_chat.response import encode_response
-
-EVENTS_AHEAD = 16
-"""How far a turn may be ahead of its client; what a slow one leaves unread stops the upstream behind it."""
 
 
 async def chat_completions(visit: Visit) -> None:
@@ -76,11 +73,7 @@ async def _stream(visit: Visit, chat: ChatRequest, order: TurnOrder, stream: Eve
         include_usage=chat.include_usage,
     )
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
-        async for event in events:
-            # What has come together goes out together; nothing waits for more.
-            piece = b"".join([_encoded(encoder, each) for each in (event, *events.ready())])
-            if piece:
-                await stream.send(piece)
+        await stream.pass_on(events, lambda event: _encoded(encoder, event))
     await stream.finish()
 
 

@@ -9,11 +9,16 @@ Source: WHATWG HTML, 9.2.6 "Interpreting an event stream": lines that begin with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
+from callboard.domain.turn import TurnEvent
 from callboard.serving.exchange import Exchange, Header
 from callboard.wire.openai_chat.error import encode_error
 from callboard.wire.sse import encode_event
+
+EVENTS_AHEAD = 16
+"""How far a turn may be ahead of its client; what a slow one leaves unread stops the upstream behind it."""
 
 KEEP_ALIVE = b": keep-alive\n\n"
 STREAM_HEADERS: tuple[Header, ...] = (
@@ -22,6 +27,16 @@ STREAM_HEADERS: tuple[Header, ...] = (
     # nginx holds streams back unless told.
     (b"x-accel-buffering", b"no"),
 )
+
+
+class Coming(Protocol):
+    """A turn's events as they come."""
+
+    def __aiter__(self) -> AsyncIterator[TurnEvent]:
+        """One after the other."""
+
+    def ready(self) -> list[TurnEvent]:
+        """Those that have come and were not read."""
 
 
 class EventStream:
@@ -59,6 +74,13 @@ class EventStream:
         await self._exchange.send(piece)
         self._wrote = True
         self._between_events = between_events
+
+    async def pass_on(self, events: Coming, encode: Callable[[TurnEvent], bytes]) -> None:
+        """Write a turn's events. What has come together goes out together; nothing waits for more."""
+        async for event in events:
+            piece = b"".join([encode(each) for each in (event, *events.ready())])
+            if piece:
+                await self.send(piece)
 
     async def break_off(self, error: BaseException) -> None:
         """End a stream that cannot go on: its last event says why.

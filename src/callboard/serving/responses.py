@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from callboard.actors.assistant import Respond
 from callboard.actors.live_turn import TurnOrder
-from callboard.serving.chat_completions import EVENTS_AHEAD
-from callboard.serving.events import EventStream
+from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.visit import Visit
 from callboard.wire.json import check
 from callboard.wire.openai_responses.request import decode_request
@@ -52,10 +51,6 @@ async def _whole(visit: Visit, order: TurnOrder, encoder: ResponseEncoder) -> No
 
 async def _stream(visit: Visit, order: TurnOrder, encoder: ResponseEncoder, stream: EventStream) -> None:
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
-        async for event in events:
-            # What has come together goes out together; nothing waits for more.
-            piece = b"".join([encoder.feed(each) for each in (event, *events.ready())])
-            if piece:
-                await stream.send(piece)
+        await stream.pass_on(events, encoder.feed)
     await stream.send(encoder.finish(int(visit.house.now_s())))
     await stream.finish()
