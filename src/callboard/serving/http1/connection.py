@@ -182,8 +182,7 @@ class Connection(asyncio.Protocol):
         if len(self._queue) >= self._limits.pipelined:
             self.pause()
             if len(self._queue) >= PIPELINED_AT_ONCE:
-                self._refusal = UnreadableRequest("Too many requests were sent without waiting for answers.")
-                raise self._refusal
+                raise UnreadableRequest("Too many requests were sent without waiting for answers.")
         exchange = Http1Exchange(self, head)
         if self._host.retiring:
             exchange.keep_alive = False

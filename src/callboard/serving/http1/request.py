@@ -68,7 +68,6 @@ class RequestParser:
         "_at_head",
         "_chunked",
         "_data",
-        "_fault",
         "_follows",
         "_headers",
         "_http",
@@ -83,7 +82,6 @@ class RequestParser:
         self._sink = sink
         self._limits = limits
         self._http = HttpRequestParser(self)
-        self._fault: UnreadableRequest | None = None
         self._at_head = True
         self._follows = False  # another request came before, in the same bytes
         self._overhead = 0  # bytes that are no body, about
@@ -118,7 +116,10 @@ class RequestParser:
         except HttpParserUpgrade:
             return False
         except HttpParserError as error:
-            raise self._fault or UnreadableRequest("The request is not valid HTTP.") from error
+            # What a callback of ours or of the sink's has raised is the reason; else it is the grammar.
+            if isinstance(error.__context__, UnreadableRequest):
+                raise error.__context__ from None
+            raise UnreadableRequest("The request is not valid HTTP.") from error
         # Heads without end, and chunk extensions or trailers that outweigh the body many times.
         if self._overhead > 2 * self._limits.header_bytes:
             raise UnreadableRequest(TOO_LARGE, 431)
@@ -143,7 +144,7 @@ class RequestParser:
         http = self._http
         version = http.get_http_version()
         if version not in {"1.1", "1.0"}:
-            raise self._refuse("This server speaks HTTP/1.1.", 505)
+            raise UnreadableRequest("This server speaks HTTP/1.1.", 505)
         headers = self._headers
         repeated = self._repeated
         limits = self._limits
@@ -154,15 +155,15 @@ class RequestParser:
         ):
             self._check_size()
         if version == "1.0" and b" RTSP/" in self._data:
-            raise self._refuse("This server speaks HTTP/1.1.", 505)
+            raise UnreadableRequest("This server speaks HTTP/1.1.", 505)
         coding = headers.get(b"transfer-encoding")
         self._chunked = coding is not None
         if coding is not None:
             self._check_coding(coding, version)
         if (b"host" not in headers and version == "1.1") or (repeated and self._has_repeated(b"host")):
-            raise self._refuse("The request must have exactly one Host.")
+            raise UnreadableRequest("The request must have exactly one Host.")
         if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
-            raise self._refuse("This expectation cannot be met.", 417)
+            raise UnreadableRequest("This expectation cannot be met.", 417)
         head = Head(
             http.get_method().decode("ascii"),
             self._path(),
@@ -182,7 +183,7 @@ class RequestParser:
     def on_message_complete(self) -> None:
         """The request is whole."""
         if self._chunked and self._overhead > 2 * self._limits.header_bytes:
-            raise self._refuse(TOO_LARGE, 431)
+            raise UnreadableRequest(TOO_LARGE, 431)
         self._at_head = True
         self._follows = True
         self._overhead = 0
@@ -198,28 +199,24 @@ class RequestParser:
         if len(self._target) + sum(len(name) + len(value) + 4 for name, value in fields) > (
             self._limits.header_bytes
         ):
-            raise self._refuse(TOO_LARGE, 431)
+            raise UnreadableRequest(TOO_LARGE, 431)
         if len(fields) > self._limits.header_count:
-            raise self._refuse("The request has too many header fields.", 431)
+            raise UnreadableRequest("The request has too many header fields.", 431)
 
     def _has_repeated(self, name: bytes) -> bool:
         return any(repeated == name for repeated, _ in self._repeated)
 
     def _check_coding(self, coding: bytes, version: str) -> None:
         if b"content-length" in self._headers:
-            raise self._refuse("The request has both Content-Length and Transfer-Encoding.")
+            raise UnreadableRequest("The request has both Content-Length and Transfer-Encoding.")
         if version == "1.0" or self._has_repeated(b"transfer-encoding"):
-            raise self._refuse("The request's Transfer-Encoding cannot be relied on.")
+            raise UnreadableRequest("The request's Transfer-Encoding cannot be relied on.")
         if coding.strip(b" \t").lower() != b"chunked":
-            raise self._refuse("This transfer coding is not implemented.", 501)
+            raise UnreadableRequest("This transfer coding is not implemented.", 501)
 
     def _path(self) -> str:
         target = self._target
         if not target.startswith(b"/") or not target.isascii():
-            raise self._refuse("The request target must be a path.")
+            raise UnreadableRequest("The request target must be a path.")
         path = target.partition(b"?")[0].decode("ascii")
         return unquote(path) if "%" in path else path
-
-    def _refuse(self, message: str, status: int = 400) -> UnreadableRequest:
-        self._fault = UnreadableRequest(message, status)
-        return self._fault
