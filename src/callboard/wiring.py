@@ -58,6 +58,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
         assistants: By name, `CHAT` not among them.
         routes: Which models there are.
         relaying: Names of the providers that can pass OpenAI chat requests on as they are.
+        handlers: Every provider, by name; its client is open while ``provider_system`` runs.
     """
 
     tree: Supervisor
@@ -68,6 +69,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     assistants: Mapping[str, Child[Assistant]]
     routes: RouteTable
     relaying: frozenset[str]
+    handlers: Mapping[str, ProviderHandler]
 
     def relays(self, model: str) -> bool:
         """Whether every provider that may serve ``model`` can pass requests of OpenAI's chat dialect on.
@@ -120,10 +122,8 @@ def wire(
         hidden=HiddenRounds(),
         observe=observe,
     )
-    chat = Child(
-        name=CHAT,
-        start=partial(Assistant, AssistantSpec(name=CHAT, max_rounds=config.server.max_rounds), cast),
-    )
+    no_assistant = AssistantSpec(name=CHAT, max_rounds=config.server.max_rounds)
+    chat = Child(name=CHAT, start=partial(Assistant, no_assistant, cast))
     assistants = {
         spec.name: Child(name=f"assistant:{spec.name}", start=partial(Assistant, spec, cast))
         for spec in _assistants(config)
@@ -138,6 +138,7 @@ def wire(
         assistants=assistants,
         routes=routes,
         relaying=frozenset(name for name, handler in handlers.items() if _relays(handler)),
+        handlers=handlers,
     )
 
 

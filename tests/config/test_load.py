@@ -243,11 +243,6 @@ def test_a_config_is_given_back_as_it_is(tmp_path: Path) -> None:
             "callboard.toml:1: [tools]: external tool processes come in a later release; "
             "remove this section until then",
         ),
-        (
-            "[proxy]\nenabled = false\n",
-            "callboard.toml:1: [proxy]: the generic proxy comes in a later release; "
-            "remove this section until then",
-        ),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, line: str) -> None:

@@ -4,7 +4,10 @@ from tests.contracts.http_answers import AnswersContract
 from tests.contracts.http_cancellation import CancellationContract
 from tests.contracts.http_connections import ConnectionsContract
 from tests.contracts.http_hostility import HostilityContract
+from tests.contracts.http_uploads import UploadsContract
 
 
-class HttpClientContract(AnswersContract, ConnectionsContract, CancellationContract, HostilityContract):
+class HttpClientContract(
+    AnswersContract, ConnectionsContract, CancellationContract, HostilityContract, UploadsContract
+):
     """All checks."""

@@ -54,6 +54,20 @@ class Peer:
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         return head + b"\r\n\r\n"
 
+    async def exactly(self, count: int) -> bytes:
+        """Read so many bytes of whatever comes."""
+        while len(self._buffer) < count:
+            self._buffer += await self._stream.receive()
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
+        return data
+
+    async def until(self, end: bytes) -> bytes:
+        """Read up to ``end``, which is taken and not returned."""
+        while end not in self._buffer:
+            self._buffer += await self._stream.receive()
+        data, _, self._buffer = self._buffer.partition(end)
+        return data
+
     async def send(self, data: bytes) -> None:
         await self._stream.send(data)
 

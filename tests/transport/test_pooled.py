@@ -13,6 +13,7 @@ from callboard.errors import StreamIncomplete, UpstreamTimeout, UpstreamUnreacha
 from callboard.transport.http import ClientStatistics, HttpClient, HttpRequest, Timeouts
 from callboard.transport.pooled import PooledClient
 from tests.contracts.http_client import HttpClientContract
+from tests.contracts.http_uploads import Pieces, upload
 from tests.contracts.http_world import Settings, get, read
 from tests.fakes.http_server import HttpServer, Peer, Script, answering, plain, serve
 
@@ -226,3 +227,28 @@ async def test_over_tls_a_body_that_ends_without_goodbye_is_incomplete() -> None
         async with serve(script, tls=serving) as server, build(Settings(tls=trusting)) as client:
             with pytest.raises(StreamIncomplete):
                 await read(client, get(server))
+
+
+@pytest.mark.parametrize("length", [None, 1000])
+async def test_an_answer_ends_an_upload_that_still_waits_for_its_body(length: int | None) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request_head()
+        await peer.send(plain(b"enough", status=b"413 Too Large"))
+        await peer.until_closed()
+
+    pieces = Pieces((b"a", b"b"), length=length, gate=anyio.Event())
+    async with serve(script) as server, build(Settings()) as client:
+        with anyio.fail_after(5):
+            async with await client.send(upload(server, pieces)) as response:
+                assert (response.status, await response.read()) == (413, b"enough")
+            await server.until_open(0)
+
+
+async def test_a_peer_that_leaves_during_an_upload_is_noticed() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request_head()
+
+    pieces = Pieces((b"a", b"b"), length=2, gate=anyio.Event())
+    async with serve(script) as server, build(Settings()) as client:
+        with anyio.fail_after(5), pytest.raises(UpstreamUnreachable):
+            await client.send(upload(server, pieces))

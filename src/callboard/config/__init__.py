@@ -1,5 +1,6 @@
 """TOML and environment become one frozen `Config`, read once at start; every mistake is one clear line."""
 
+from callboard.config.allow_list import AllowedRoute, parse_allowed
 from callboard.config.environment import VARIABLES, Variable
 from callboard.config.load import load, problems
 from callboard.config.problems import Problem
@@ -13,6 +14,7 @@ from callboard.config.schema import (
     OpenAIProvider,
     Provider,
     ProviderConfig,
+    ProxyConfig,
     ScriptedProvider,
     ServerConfig,
     StoreConfig,
@@ -21,6 +23,7 @@ from callboard.config.schema import (
 
 __all__ = [
     "VARIABLES",
+    "AllowedRoute",
     "AssistantConfig",
     "Config",
     "LimitsConfig",
@@ -31,11 +34,13 @@ __all__ = [
     "Problem",
     "Provider",
     "ProviderConfig",
+    "ProxyConfig",
     "ScriptedProvider",
     "ServerConfig",
     "StoreConfig",
     "Timeouts",
     "Variable",
     "load",
+    "parse_allowed",
     "problems",
 ]

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from callboard.config.allow_list import parse_allowed
 from callboard.config.problems import KeyPath, Problem, Source, suggestion
 from callboard.config.schema import (
     AssistantConfig,
     LimitsConfig,
     OpenAIProvider,
     ProviderConfig,
+    ProxyConfig,
     ServerConfig,
     StoreConfig,
 )
@@ -21,7 +23,6 @@ from callboard.secret import Secret
 LATER_SECTIONS = {
     "mcp": "MCP servers come in a later release",
     "tools": "external tool processes come in a later release",
-    "proxy": "the generic proxy comes in a later release",
 }
 """Sections we know and do not serve yet."""
 
@@ -109,6 +110,29 @@ def _url_fault(url: str, *, userinfo: bool) -> str | None:
     return (
         None if _USERINFO.fullmatch(user) else "special characters in a password have to be percent-encoded"
     )
+
+
+def check_proxy(
+    proxy: ProxyConfig, providers: Mapping[str, ProviderConfig], known: frozenset[str], source: Source
+) -> Iterator[Problem]:
+    """Entries that cannot be read, and an upstream that does not exist or has no URL.
+
+    ``known`` has the names of all providers, those with a broken table included: one mistake is told once.
+    """
+    for entry in proxy.allow:
+        try:
+            parse_allowed(entry)
+        except ValueError as fault:
+            yield source.problem(("proxy", "allow"), f'"{entry}": {fault}')
+    path = ("proxy", "upstream")
+    name = proxy.upstream
+    if name is None:
+        if proxy.enabled:
+            yield source.problem(path, "missing; name the provider that requests go to")
+    elif name not in known:
+        yield source.problem(path, f'no provider "{name}"{suggestion(name, known)}')
+    elif name in providers and not isinstance(providers[name], OpenAIProvider):
+        yield source.problem(path, f'the provider "{name}" has no URL that requests could go to')
 
 
 def check_models(

@@ -31,6 +31,7 @@ from callboard.config.schema import (
     ModelTable,
     OpenAIProvider,
     ProviderConfig,
+    ProxyConfig,
     ScriptedProvider,
     ServerConfig,
     StoreConfig,
@@ -41,7 +42,7 @@ from callboard.errors import ConfigurationError
 
 S = TypeVar("S", bound=Struct)
 
-SECTIONS = ("server", "store", "limits", "log", *NAMED_SECTIONS)
+SECTIONS = ("server", "store", "limits", "log", "proxy", *NAMED_SECTIONS)
 KINDS: Mapping[str, type[ProviderConfig]] = {
     each.kind: each for each in (OpenAIProvider, LocalProvider, ScriptedProvider)
 }
@@ -112,7 +113,7 @@ class _Reading:
         """The configuration, or None and why not."""
         server, store = self._section("server", ServerConfig), self._section("store", StoreConfig)
         limits, log = self._section("limits", LimitsConfig), self._section("log", LogConfig)
-        mcp = self._section("mcp", McpConfig)
+        mcp, proxy = self._section("mcp", McpConfig), self._section("proxy", ProxyConfig)
         providers = dict(self._providers())
         models = dict(self._models())
         assistants = dict(self._assistants(next(iter(self._names("models")), "")))
@@ -124,6 +125,7 @@ class _Reading:
             *checks.check_backend(limits, "limits", self._source),
             *checks.check_limits(limits, self._source),
             *checks.check_providers(providers, self._source),
+            *checks.check_proxy(proxy, providers, known["providers"], self._source),
             *checks.check_models(models, known, self._source),
             *checks.check_assistants(assistants, known, self._source, any_model=any_model),
         )
@@ -139,6 +141,7 @@ class _Reading:
             models=tuple(models.values()),
             assistants=tuple(assistants.values()),
             mcp=mcp,
+            proxy=proxy,
             path=path,
             notices=_notices(mcp, cwd),
         )

@@ -249,6 +249,25 @@ class McpConfig(Struct, frozen=True, kw_only=True):
     servers_config_path: str | None = None
 
 
+class ProxyConfig(Struct, frozen=True, kw_only=True):
+    """``[proxy]``: passing on what no route of ours answers. Off unless it is enabled.
+
+    A request that one entry of ``allow`` lets through goes to a provider as it came: method, query, body and
+    the header fields that mean anything there; its ``Authorization``, ``x-api-key`` and cookies stay behind,
+    and the provider's own key is put in. Everything else is answered 404, as if there were no proxy.
+
+    Attributes:
+        upstream: Name of the provider (``[providers.NAME]`` of ``kind = "openai"``) that requests go to, by
+            its ``base_url``, key, headers, proxy and timeouts. ``/v1`` of ours is its ``base_url``.
+        allow: ``"METHOD /path"`` each. The path is meant exactly as it is; ``*`` as its last segment stands
+            for any further ones, at least one. ``GET`` allows ``HEAD`` too. Routes of ours stay ours.
+    """
+
+    enabled: bool = False
+    upstream: str | None = None
+    allow: tuple[str, ...] = ()
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """Everything the operator decided, read once at start.
 
@@ -265,6 +284,7 @@ class Config(Struct, frozen=True, kw_only=True):
     models: tuple[ModelSpec, ...] = ()
     assistants: tuple[AssistantConfig, ...] = ()
     mcp: McpConfig = McpConfig()
+    proxy: ProxyConfig = ProxyConfig()
     path: Path | None = None
     notices: tuple[str, ...] = ()
 

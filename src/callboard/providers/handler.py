@@ -19,7 +19,7 @@ from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.message import Message
 from callboard.domain.model import ModelTraits
 from callboard.domain.tools import ToolDefinition, ToolOutcome
-from callboard.transport.http import HttpResponse
+from callboard.transport.http import HttpResponse, Upload
 
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
@@ -119,5 +119,37 @@ class RelayHandler(Protocol):
 
         Raises:
             UpstreamError: As `ProviderHandler.call_api`; the provider's error body is attached.
+        """
+        ...
+
+
+class ForwardedRequest(Struct, frozen=True, kw_only=True):
+    """A client's request that is passed on, whatever it is.
+
+    Attributes:
+        path: As the client has it, checked and percent-encoded; begins with a slash.
+        query: With its question mark; empty where there is none.
+        headers: Those of the client's that may pass; none of them a credential.
+        upload: The body; None where there is none.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    upload: Upload | None
+
+
+@runtime_checkable
+class ForwardHandler(Protocol):
+    """Optional: a provider behind a URL, to which requests that we know nothing of can be passed on."""
+
+    async def forward(self, request: ForwardedRequest) -> HttpResponse:
+        """Send a request with the provider's own credentials; the answer is as it came, whatever its status.
+
+        The caller owns the answer and must close it.
+
+        Raises:
+            UpstreamError: There is no answer.
         """
         ...

@@ -18,7 +18,8 @@ from msgspec import Struct
 from callboard.domain.delta import GenerationEvent, GenerationStopped
 from callboard.domain.fold import events_of
 from callboard.errors import ConfigurationError, Failure, LocalWireError, UpstreamError
-from callboard.providers.handler import ProviderCall
+from callboard.providers.forwarding import forwarded_headers, forwarded_url
+from callboard.providers.handler import ForwardedRequest, ProviderCall
 from callboard.providers.openai_conversions import OpenAIConversions
 from callboard.providers.rate_limit_headers import RateLimitHeaders, parse_rate_limits
 from callboard.providers.settings import ProviderSettings, options_as
@@ -58,9 +59,11 @@ class OpenAIHandler(OpenAIConversions):
         """
         options_as(OpenAIOptions, settings)
         self._settings = settings
-        self._url = (settings.base_url or DEFAULT_BASE_URL).rstrip("/") + "/chat/completions"
+        self._base_url = (settings.base_url or DEFAULT_BASE_URL).rstrip("/")
+        self._url = self._base_url + "/chat/completions"
         self._guard = _guard(settings, self._url)
-        self._headers = _headers(settings)
+        self._own_headers = _own_headers(settings)
+        self._headers = (("content-type", "application/json"), *self._own_headers)
         self._given_client = client
         self._client: HttpClient | None = None
 
@@ -90,8 +93,6 @@ class OpenAIHandler(OpenAIConversions):
 
     async def relay(self, body: bytes, *, stream: bool) -> HttpResponse:
         """Send a body of the dialect as it is; see `callboard.providers.handler.RelayHandler`."""
-        if self._client is None:
-            raise Failure(f"provider {self._settings.name!r} is called outside of initialize_client")
         accept = "text/event-stream" if stream else "application/json"
         request = HttpRequest(
             method="POST",
@@ -101,7 +102,7 @@ class OpenAIHandler(OpenAIConversions):
             timeouts=self._settings.timeouts,
         )
         try:
-            response = await self._client.send(request)
+            response = await self._open_client.send(request)
             if 200 <= response.status < 300:
                 return response
             async with response:
@@ -110,6 +111,29 @@ class OpenAIHandler(OpenAIConversions):
             # The layers below do not know whom they speak to.
             error.provider = error.provider or self._settings.name
             raise
+
+    async def forward(self, request: ForwardedRequest) -> HttpResponse:
+        """Pass any request on; see `callboard.providers.handler.ForwardHandler`."""
+        try:
+            return await self._open_client.send(
+                HttpRequest(
+                    method=request.method,
+                    url=forwarded_url(self._base_url, request.path, request.query),
+                    headers=forwarded_headers(request.headers, self._own_headers),
+                    upload=request.upload,
+                    raw=True,
+                    timeouts=self._settings.timeouts,
+                )
+            )
+        except UpstreamError as error:
+            error.provider = error.provider or self._settings.name
+            raise
+
+    @property
+    def _open_client(self) -> HttpClient:
+        if self._client is None:
+            raise Failure(f"provider {self._settings.name!r} is called outside of initialize_client")
+        return self._client
 
     def _make_client(self) -> HttpClient:
         settings = self._settings
@@ -256,9 +280,8 @@ async def _bounded(response: HttpResponse) -> bytes:
     return bytes(body[:MAX_ERROR_BODY_BYTES])
 
 
-def _headers(settings: ProviderSettings) -> tuple[tuple[str, str], ...]:
-    headers = [("content-type", "application/json")]
-    headers += [(name.lower(), value.reveal()) for name, value in settings.headers.items()]
+def _own_headers(settings: ProviderSettings) -> tuple[tuple[str, str], ...]:
+    headers = [(name.lower(), value.reveal()) for name, value in settings.headers.items()]
     if settings.api_key is not None:
         if any(name == "authorization" for name, _ in headers):
             raise ConfigurationError(

@@ -10,7 +10,7 @@ Source: ASGI specification 3.0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import anyio
 from msgspec import Struct
@@ -28,6 +28,7 @@ from callboard.serving.visit import Handler, Visit
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 CANCELLED = "cancelled"
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for it, understood by every log reader
+NO_METHODS: Mapping[str, Route] = {}
 LAST_WORDS_S = 1.0
 """Time for an answer that is broken off to say so to a client that reads slowly."""
 
@@ -53,11 +54,18 @@ class App:
         routes: All of them; a request for anything else is answered 404.
         doorkeeper: Decides who comes in.
         admission: Bounds the work.
+        elsewhere: The way on for a request that none of the routes answers; None where there is none.
     """
 
     def __init__(
-        self, house: House, routes: Iterable[Route], doorkeeper: Doorkeeper, admission: Admission
+        self,
+        house: House,
+        routes: Iterable[Route],
+        doorkeeper: Doorkeeper,
+        admission: Admission,
+        elsewhere: Callable[[Exchange], Route | None] | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self._house = house
         self._doorkeeper = doorkeeper
         self._admission = admission
@@ -99,13 +107,15 @@ class App:
             self._house.observe(meter.close(exchange.status))
 
     async def _answer(self, exchange: Exchange, meter: Meter) -> None:
-        methods = self._routes.get(exchange.path)
-        if methods is None:
-            meter.route = "unknown"
-            self._doorkeeper.admit(exchange)
-            raise NotFound(f"There is nothing at {exchange.path[:200]}.")
+        methods = self._routes.get(exchange.path, NO_METHODS)
         route = methods.get("GET" if exchange.method == "HEAD" else exchange.method)
+        if route is None and self._elsewhere is not None:
+            route = self._elsewhere(exchange)
+        if route is None and not methods:
+            meter.route = "unknown"
         principal = self._doorkeeper.admit(exchange)
+        if route is None and not methods:
+            raise NotFound(f"There is nothing at {exchange.path[:200]}.")
         if route is None:
             raise MethodNotAllowed(f"{exchange.path} takes {' and '.join(sorted(methods))} only.")
         visit = Visit(exchange=exchange, principal=principal, meter=meter, house=self._house)

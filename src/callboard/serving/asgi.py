@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import anyio
 
@@ -19,7 +20,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Event]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
 
 EARLY_BYTES = 64 * 1024
-"""So much of a body is taken in while its request waits in line: behind it one sees the client leave."""
+"""So much of a body is taken in before anybody asks for it: behind it one sees the client leave."""
 
 
 class AsgiExchange(Exchange):
@@ -29,15 +30,32 @@ class AsgiExchange(Exchange):
         scope: Cancelled by `stop`; whoever serves the exchange does so within it.
     """
 
-    __slots__ = ("_early", "_receive", "_send", "scope")
+    __slots__ = (
+        "_early",
+        "_early_bytes",
+        "_ended",
+        "_http_2",
+        "_moved",
+        "_receive",
+        "_send",
+        "_taken",
+        "_watched",
+        "scope",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, value)
-        super().__init__(scope["method"], _path(scope), headers)
+        super().__init__(scope["method"], _path(scope), headers, _target(scope))
         self.scope = anyio.CancelScope()
         self._early: deque[Event] = deque()
+        self._early_bytes = 0
+        self._ended = False  # the end of the request's body was taken
+        self._http_2 = scope.get("http_version", "1.1") >= "2"
+        self._moved = anyio.Event()  # something was put into, or taken from, what came early
+        self._taken = 0
+        self._watched = False  # by `attend`, which then reads all events
         self._receive = receive
         self._send = send
 
@@ -45,18 +63,43 @@ class AsgiExchange(Exchange):
         """See `Exchange.body`."""
         self.check_body(limit)
         pieces: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            event = self._early.popleft() if self._early else await self._receive()
+        while piece := await self.piece(limit):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def body_length(self) -> int | None:
+        """See `Exchange.body_length`. From HTTP/2 on, a body without a length has no other header either."""
+        length = super().body_length()
+        return None if length == 0 and self._http_2 and b"content-length" not in self.headers else length
+
+    async def piece(self, limit: int) -> bytes:
+        """See `Exchange.piece`."""
+        piece = b""
+        while not (piece or self._ended):
+            event = await self._next()
             if event["type"] == "http.disconnect":
                 raise ClientGone
-            pieces.append(event.get("body", b""))
-            size += len(pieces[-1])
-            if size > limit:
+            piece = event.get("body", b"")
+            self._taken += len(piece)
+            if self._taken > limit:
                 raise too_large(limit)
-            more = event.get("more_body", False)
-        return b"".join(pieces)
+            self._ended = not event.get("more_body", False)
+        return piece
+
+    async def _next(self) -> Event:
+        """The server's next event, read here or by whoever watches."""
+        while not self._early:
+            if not self._watched:
+                return await self._receive()
+            await self._moved.wait()
+        event = self._early.popleft()
+        self._early_bytes -= len(event.get("body", b""))
+        self._move()
+        return event
+
+    def _move(self) -> None:
+        self._moved.set()
+        self._moved = anyio.Event()
 
     async def attend(self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None) -> None:
         """See `Exchange.attend`."""
@@ -64,18 +107,19 @@ class AsgiExchange(Exchange):
 
         async def watch() -> None:
             nonlocal gone
-            early = 0
             while (event := await self._receive())["type"] != "http.disconnect":
                 self._early.append(event)
-                early += len(event.get("body", b""))
-                if early > EARLY_BYTES:
-                    return
+                self._early_bytes += len(event.get("body", b""))
+                self._move()
+                while self._early_bytes > EARLY_BYTES:
+                    await self._moved.wait()
             # Servers report the end of a complete answer as the client's leaving too.
             gone = not self.complete
             if gone:
                 tasks.cancel_scope.cancel()
 
         failure: Exception | None = None
+        self._watched = True
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
             if heartbeat_s is not None:
@@ -85,6 +129,7 @@ class AsgiExchange(Exchange):
             except Exception as error:  # noqa: BLE001 - carried out of the group unwrapped, and raised below
                 failure = error
             tasks.cancel_scope.cancel()
+        self._watched = False
         if gone:
             raise ClientGone
         if failure is not None:
@@ -119,3 +164,12 @@ def _path(scope: Scope) -> str:
     root: str = scope.get("root_path", "")
     path: str = scope["path"]
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def _target(scope: Scope) -> bytes:
+    """Path and query below that place, as they came where the server says so."""
+    root = scope.get("root_path", "").encode()
+    path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    path = path[len(root) :] if root and path.startswith(root + b"/") else path
+    query: bytes = scope.get("query_string", b"")
+    return b"%b?%b" % (path, query) if query else path

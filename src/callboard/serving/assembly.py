@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from callboard.config import Config
+from callboard.config import Config, parse_allowed
+from callboard.errors import ConfigurationError
+from callboard.providers.handler import ForwardHandler
 from callboard.runtime import Runtime
 from callboard.serving.admission import Admission
-from callboard.serving.app import App
+from callboard.serving.app import App, Route
 from callboard.serving.auth import Doorkeeper
+from callboard.serving.exchange import Exchange
 from callboard.serving.house import House
 from callboard.serving.http1 import ListenLimits
+from callboard.serving.proxy import Proxy
 from callboard.serving.routes import ROUTES
 from callboard.serving.server import Listen
 from callboard.wiring import new_id
@@ -24,7 +29,9 @@ def build_app(runtime: Runtime, admission: Admission | None = None) -> App:
         admission: Bounds the work; by default as the configuration says.
     """
     bound = admission or admission_of(runtime.config)
-    return App(_house(runtime, bound), ROUTES, doorkeeper_of(runtime.config), bound)
+    return App(
+        _house(runtime, bound), ROUTES, doorkeeper_of(runtime.config), bound, elsewhere=_elsewhere(runtime)
+    )
 
 
 def admission_of(config: Config) -> Admission:
@@ -54,6 +61,17 @@ def listen_of(config: Config, *, shared: bool = False) -> Listen:
 def doorkeeper_of(config: Config) -> Doorkeeper:
     """Who may come in, by ``config``."""
     return Doorkeeper(frozenset({config.server.host, *config.server.allowed_hosts}))
+
+
+def _elsewhere(runtime: Runtime) -> Callable[[Exchange], Route | None] | None:
+    """The way on for what none of our routes answers, where ``[proxy]`` opens one."""
+    proxy = runtime.config.proxy
+    if not proxy.enabled or proxy.upstream is None:
+        return None
+    handler = runtime.wiring.handlers[proxy.upstream]
+    if not isinstance(handler, ForwardHandler):
+        raise ConfigurationError(f"[proxy] upstream: the provider {proxy.upstream!r} cannot pass requests on")
+    return Proxy(proxy.upstream, handler, tuple(parse_allowed(each) for each in proxy.allow)).route
 
 
 def _house(runtime: Runtime, admission: Admission) -> House:

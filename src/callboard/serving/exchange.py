@@ -35,7 +35,8 @@ class Exchange(ABC):
 
     Attributes:
         method: As it came, in upper case.
-        path: Without the query, still percent-encoded.
+        path: Without the query, percent-decoded.
+        target: Path and query as they came, below the place where we are mounted.
         request_id: Ours, or the client's own where it sent a usable one; sent back as ``x-request-id``.
         status: The status that was sent, None before.
         complete: Whether the whole answer was handed over to the socket.
@@ -43,11 +44,22 @@ class Exchange(ABC):
         stopped: Why the exchange was cancelled: `ClientGone`, or what the client is to be told.
     """
 
-    __slots__ = ("complete", "headers", "method", "path", "request_id", "status", "stopped", "stream")
+    __slots__ = (
+        "complete",
+        "headers",
+        "method",
+        "path",
+        "request_id",
+        "status",
+        "stopped",
+        "stream",
+        "target",
+    )
 
-    def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> None:
+    def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes], target: bytes) -> None:
         self.method = method
         self.path = path
+        self.target = target
         self.headers = headers
         self.request_id = ""
         self.status: int | None = None
@@ -66,6 +78,24 @@ class Exchange(ABC):
         Raises:
             TooLarge: It exceeds ``limit`` bytes, or says that it will.
             UnsupportedMedia: It is compressed, or not declared as JSON.
+            ClientGone: The client left while sending it.
+        """
+
+    def body_length(self) -> int | None:
+        """Bytes of the request body by its head; None where only its end will tell (RFC 9112, 6.3)."""
+        announced = self.headers.get(b"content-length")
+        if announced is not None and announced.isdigit():
+            return int(announced)
+        return None if b"transfer-encoding" in self.headers else 0
+
+    @abstractmethod
+    async def piece(self, limit: int) -> bytes:
+        """The next piece of the request body, as it came, of whatever media type; empty at its end.
+
+        The client is not read faster than pieces are taken. Not together with `body`.
+
+        Raises:
+            TooLarge: All pieces together exceed ``limit`` bytes.
             ClientGone: The client left while sending it.
         """
 

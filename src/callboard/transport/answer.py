@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -9,6 +10,9 @@ from typing import Protocol, Self
 from callboard.errors import StreamIncomplete, UpstreamError
 from callboard.transport.decoding import IdentityDecoder, decoder_for
 from callboard.transport.http import Limits
+
+ANY_LENGTH = Limits(body_bytes=sys.maxsize)
+"""For a body that is passed on and never held."""
 
 
 class BodySource(Protocol):
@@ -42,6 +46,7 @@ class Answer:
         limits: Limits,
         *,
         bodiless: bool,
+        raw: bool = False,
     ) -> None:
         """Take over an answer whose head has come.
 
@@ -51,12 +56,13 @@ class Answer:
             source: Where the body comes from.
             limits: What is accepted of it.
             bodiless: True for answers to HEAD, whose headers describe a body that is not sent.
+            raw: Whether the body is handed out as it is, of any length and with any encoding.
         """
         self.status = status
         self._fields = fields
         encodings = [value for name, value in fields if name == b"content-encoding"]
         encoding = b",".join(encodings).decode("latin-1") if encodings and not bodiless else ""
-        self._decoder = decoder_for(encoding, limits)
+        self._decoder = IdentityDecoder(ANY_LENGTH) if raw else decoder_for(encoding, limits)
         self._source = source
         self._ended = False
         self._closed = False

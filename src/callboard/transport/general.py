@@ -30,6 +30,7 @@ from callboard.transport.http import ClientStatistics, HttpRequest, Limits
 from callboard.transport.network import GuardedNetwork, answered_before_asked
 from callboard.transport.outgoing import Origin, Outgoing, prepare
 from callboard.transport.proxy import parse_proxy
+from callboard.transport.upload import Uploading
 
 EMPTY_PIECES = 1000
 """Frames without content that are accepted in a row; an honest upstream sends one at the end, if any."""
@@ -167,9 +168,8 @@ class GeneralClient:
         url = _engine_url(origin, host, outgoing.target)
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in outgoing.fields]
         extensions = {"timeout": limits_s, "sni_hostname": origin.host}
-        call = httpcore2.Request(
-            outgoing.method, url, headers=fields, content=outgoing.body, extensions=extensions
-        )
+        body = outgoing.body if outgoing.upload is None else Uploading(outgoing.upload)
+        call = httpcore2.Request(outgoing.method, url, headers=fields, content=body, extensions=extensions)
         try:
             return await self._pool.handle_async_request(call)
         except _ENGINE_ERRORS as error:
@@ -187,7 +187,9 @@ class GeneralClient:
         if not all(_FIELD.fullmatch(name + b":" + value) for name, value in raw.headers):
             raise RemoteWireError("a header of the upstream's answer holds characters that HTTP forbids")
         fields = [(name.lower(), value) for name, value in raw.headers]
-        return Answer(raw.status, fields, body, self._limits, bodiless=request.method == "HEAD")
+        return Answer(
+            raw.status, fields, body, self._limits, bodiless=request.method == "HEAD", raw=request.raw
+        )
 
 
 class _Body:

@@ -48,6 +48,17 @@ class Limits(Struct, frozen=True, kw_only=True):
     ratio_floor_bytes: int = 1024 * 1024
 
 
+class Upload(Protocol):
+    """A body that is sent as it comes. Read by one call, once."""
+
+    @property
+    def length(self) -> int | None:
+        """Its bytes, where that is known before; None where only its end will tell."""
+
+    async def piece(self) -> bytes:
+        """The next piece; empty at the end. What it raises ends the call and reaches whoever made it."""
+
+
 class HttpRequest(Struct, frozen=True, kw_only=True):
     """One request. ``Host``, framing and connection headers are the client's business, not the caller's.
 
@@ -56,6 +67,8 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
         url: Absolute ``http`` or ``https`` URL in ASCII; no user, no fragment.
         headers: Further header fields, as given; names and values are checked before anything is sent.
         body: The whole body.
+        upload: The body instead, where it is sent as it comes; such a request is never sent again.
+        raw: The answer's body is handed out as it came, compressed where it is, and however long it is.
         timeouts: Time limits of this call.
         idempotent: This call may be sent again after the connection died with no byte of an answer,
             although its method alone would not allow it.
@@ -65,6 +78,8 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    upload: Upload | None = None
+    raw: bool = False
     timeouts: Timeouts = Timeouts()
     idempotent: bool = False
 

@@ -7,7 +7,10 @@ behind pauses the socket. Time limits cost no scopes: one lazy timer for each co
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
+
+import anyio
 
 from callboard.errors import StreamIncomplete, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.h1 import AnswerParser
@@ -15,6 +18,7 @@ from callboard.transport.http import Limits, Timeouts
 from callboard.transport.outgoing import Outgoing
 from callboard.transport.patience import Patience
 from callboard.transport.quiet import Quiet
+from callboard.transport.upload import Uploading
 
 AHEAD_BYTES = 256 * 1024
 """So much of an answer is taken in before anybody asks for it; then the socket is not read."""
@@ -197,6 +201,7 @@ class LoopExchange:
         "_news",
         "_paused",
         "_timeouts",
+        "_uploading",
         "_waiter",
         "_whole",
         "_within",
@@ -215,6 +220,7 @@ class LoopExchange:
         self._paused = False
         self._failure: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._uploading: anyio.CancelScope | None = None
 
     @property
     def reusable(self) -> bool:
@@ -228,7 +234,9 @@ class LoopExchange:
     async def begin(self, outgoing: Outgoing) -> None:
         """See `callboard.transport.connection.Exchange.begin`."""
         connection = self._connection
-        if len(outgoing.body) <= JOINED_BYTES:
+        if outgoing.upload is not None:
+            self._whole = await self._upload(outgoing.head, Uploading(outgoing.upload))
+        elif len(outgoing.body) <= JOINED_BYTES:
             connection.write(outgoing.head + outgoing.body)
             self._whole = True
         else:
@@ -284,6 +292,8 @@ class LoopExchange:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+        if self._uploading is not None and (self.parser.head_done or self._failure is not None):
+            self._uploading.cancel()
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -333,3 +343,20 @@ class LoopExchange:
             if self.parser.head_done:
                 return False
         return not connection.unwritten
+
+    async def _upload(self, head: bytes, body: Uploading) -> bool:
+        """Write head and body as the body comes, until the answer's head does; returns whether that was all.
+
+        While the body does not come there is nothing to expect of the upstream, but the whole call's end.
+        """
+        connection = self._connection
+        connection.write(head)
+        with anyio.CancelScope() as self._uploading:
+            while not body.over:
+                self._expect(math.inf, "the upstream's answer took too long as a whole")
+                connection.write(await body.next_framed())
+                self._expect(self._timeouts.idle_s, "the upstream did not take the request in time")
+                while connection.clogged:
+                    await self._wait()
+        self._uploading = None
+        return body.over and not connection.unwritten

@@ -12,7 +12,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from callboard.errors import LocalWireError
-from callboard.transport.http import HttpRequest
+from callboard.transport.http import HttpRequest, Upload
 
 # Source: RFC 3986 appendix A, narrowed: ASCII only, no userinfo, no fragment, no backslash, no empty host.
 _URL = re.compile(
@@ -71,6 +71,7 @@ class Outgoing(Struct, frozen=True, kw_only=True):
         target: Path and query, as they go into the request line.
         fields: All header fields, ``Host`` first.
         head: The request line and header fields in HTTP/1.1, up to and with the empty line.
+        upload: The body instead of ``body``, where it is sent as it comes.
     """
 
     origin: Origin
@@ -78,7 +79,8 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     target: str
     fields: tuple[tuple[str, str], ...]
     head: bytes
-    body: bytes
+    body: bytes = b""
+    upload: Upload | None = None
 
 
 class Template(Struct, frozen=True, kw_only=True):
@@ -107,6 +109,19 @@ class Template(Struct, frozen=True, kw_only=True):
             origin=self.origin, method=self.method, target=self.target, fields=fields, head=head, body=body
         )
 
+    def announce(self, upload: Upload) -> Outgoing:
+        """The request with a body that is still to come."""
+        length = upload.length
+        framing = ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
+        return Outgoing(
+            origin=self.origin,
+            method=self.method,
+            target=self.target,
+            fields=(*self.fields, framing),
+            head=self.head + "{}: {}\r\n\r\n".format(*framing).encode(),
+            upload=upload,
+        )
+
 
 @lru_cache(maxsize=256)  # pure, and the URLs of the configured upstreams are few
 def parse_url(url: str) -> tuple[Origin, str, str]:
@@ -131,7 +146,8 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
 
 def prepare(request: HttpRequest) -> Outgoing:
     """Check a request and complete its header fields; see `template`."""
-    return template(request.method, request.url, request.headers).fill(request.body)
+    common = template(request.method, request.url, request.headers)
+    return common.fill(request.body) if request.upload is None else common.announce(request.upload)
 
 
 def template(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Template:

@@ -29,7 +29,7 @@ from callboard.transport.answer import Answer
 from callboard.transport.connection import Connection, Exchange, dial, on_asyncio
 from callboard.transport.guard import DialGuard
 from callboard.transport.http import ClientStatistics, HttpRequest, Limits, Timeouts
-from callboard.transport.outgoing import Origin, Outgoing, Template, template
+from callboard.transport.outgoing import Origin, Outgoing, Template, prepare, template
 from callboard.transport.slots import Slots
 
 TEMPLATES = 64
@@ -86,7 +86,9 @@ class PooledClient:
             body = _Body(exchange, lease)
             parser = exchange.parser
             bodiless = request.method == "HEAD"
-            answer = Answer(parser.status, parser.fields, body, self._limits, bodiless=bodiless)
+            answer = Answer(
+                parser.status, parser.fields, body, self._limits, bodiless=bodiless, raw=request.raw
+            )
             body.give_back_if_over()
         except BaseException:
             await lease.drop()
@@ -130,6 +132,8 @@ class PooledClient:
 
     def _prepare(self, request: HttpRequest) -> Outgoing:
         """The request as it is written; what requests have in common is checked and rendered once."""
+        if request.raw or request.upload is not None:
+            return prepare(request)  # these have little in common, and would push out what is wanted again
         known = (request.method, request.url, request.headers)
         found = self._templates.get(known)
         if found is None:
@@ -182,6 +186,7 @@ class PooledClient:
                 await exchange.begin(outgoing)
             except UpstreamUnreachable:
                 repeatable = request.idempotent or request.method in _IDEMPOTENT
+                repeatable = repeatable and request.upload is None
                 if not (reused and repeatable and not exchange.parser.touched) or self._closed:
                     raise
                 await lease.close_connection()

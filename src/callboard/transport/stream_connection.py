@@ -6,6 +6,7 @@ what is already parsed costs none.
 
 from __future__ import annotations
 
+import math
 import socket
 
 import anyio
@@ -16,6 +17,7 @@ from callboard.transport.h1 import AnswerParser
 from callboard.transport.http import Limits, Timeouts
 from callboard.transport.outgoing import Outgoing
 from callboard.transport.quiet import Quiet
+from callboard.transport.upload import Uploading
 
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 """What an operation on a stream raises when the connection is gone (``ssl.SSLError`` is an ``OSError``)."""
@@ -101,7 +103,7 @@ class StreamExchange:
             RemoteWireError: The answer is not HTTP or its head too large.
         """
         with anyio.CancelScope(deadline=self._within(self._timeouts.first_byte_s)) as scope:
-            if len(outgoing.body) <= JOINED_BYTES:
+            if outgoing.upload is None and len(outgoing.body) <= JOINED_BYTES:
                 await self._write(outgoing.head + outgoing.body)
                 self.written = True
                 await self._read_head()
@@ -161,9 +163,21 @@ class StreamExchange:
                 parser.feed(data)
 
     async def _write_while_listening(self, outgoing: Outgoing, scope: anyio.CancelScope) -> None:
-        failure: UpstreamError | None = None
+        failure: Exception | None = None
+
+        async def write() -> None:
+            nonlocal failure
+            try:
+                if outgoing.upload is None:
+                    await self._write_in_pieces(outgoing, scope)
+                else:
+                    await self._write_upload(outgoing.head, Uploading(outgoing.upload), scope)
+            except Exception as error:  # noqa: BLE001 - carried out of the group unwrapped, and raised below
+                failure = error
+                group.cancel_scope.cancel()
+
         async with anyio.create_task_group() as group:
-            group.start_soon(self._write_in_pieces, outgoing, scope)
+            group.start_soon(write)
             try:
                 await self._read_head()
             except UpstreamError as error:
@@ -177,5 +191,16 @@ class StreamExchange:
         for start in range(0, len(data), JOINED_BYTES):
             scope.deadline = self._within(self._timeouts.idle_s)
             await self._write(bytes(data[start : start + JOINED_BYTES]))
+        scope.deadline = self._within(self._timeouts.first_byte_s)
+        self.written = True
+
+    async def _write_upload(self, head: bytes, body: Uploading, scope: anyio.CancelScope) -> None:
+        await self._write(head)
+        while not body.over:
+            # While the body does not come there is nothing to expect of the upstream.
+            scope.deadline = self._within(math.inf)
+            data = await body.next_framed()
+            scope.deadline = self._within(self._timeouts.idle_s)
+            await self._write(data)
         scope.deadline = self._within(self._timeouts.first_byte_s)
         self.written = True

@@ -26,6 +26,7 @@ from callboard.serving.exchange import ClientGone, Exchange
 from callboard.serving.failures import status_of
 from callboard.serving.http1.exchange import Http1Exchange
 from callboard.serving.http1.head import refusal_answer
+from callboard.serving.http1.leaving import Lookout, reset
 from callboard.serving.http1.limits import ListenLimits
 from callboard.serving.http1.request import Head, RequestParser
 from callboard.transport.patience import Patience
@@ -78,6 +79,7 @@ class Connection(asyncio.Protocol):
         "_incoming",
         "_last",
         "_limits",
+        "_lookout",
         "_loop",
         "_parser",
         "_patience",
@@ -112,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._clogged: asyncio.Future[None] | None = None  # the client reads more slowly than we write
         self._beat_timer: TimerHandle | None = None
         self._patience = Patience(host.loop)
+        self._lookout = Lookout(host.loop)
 
     # --- what the event loop calls --------------------------------------------------------------------------
 
@@ -226,6 +229,7 @@ class Connection(asyncio.Protocol):
         if not self._paused and not self._gone:
             self._paused = True
             self._transport.pause_reading()
+            self._lookout.begin(self._transport, self._is_ahead)
 
     def resume(self) -> None:
         """Read on."""
@@ -265,6 +269,8 @@ class Connection(asyncio.Protocol):
             while (exchange := await self._next()) is not None:
                 await serve(exchange)
                 if not (exchange.complete and exchange.keep_alive):
+                    if exchange.until_close and not exchange.complete:
+                        reset(self._transport)
                     break
             else:
                 if self._refusal is not None:
@@ -318,6 +324,7 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Everything that was asked has been answered."""
+        self.resume()
         if self._parser is not None and self._parser.in_head:
             self._patience.expect(self._limits.header_s, self._refuse_late)
         else:
@@ -364,6 +371,10 @@ class Connection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._patience.expect(LINGER_S, self._transport.abort)
+
+    def _is_ahead(self) -> bool:
+        """Whether the client of the request in work sends faster than we take, and is not read for now."""
+        return self._paused and not self._gone and self._incoming is self._current
 
     def _wake(self) -> None:
         if self._turn is not None and not self._turn.done():

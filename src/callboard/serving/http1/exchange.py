@@ -55,6 +55,7 @@ class Http1Exchange(Exchange):
     Attributes:
         received: Whether the whole request has come.
         keep_alive: Whether the connection shall serve another request after this one.
+        until_close: Whether the answer's body ends with the connection.
     """
 
     __slots__ = (
@@ -66,21 +67,25 @@ class Http1Exchange(Exchange):
         "_pieces",
         "_silent",
         "_size",
+        "_taken",
         "_wanted",
         "_wire",
         "keep_alive",
         "received",
+        "until_close",
     )
 
     def __init__(self, wire: Wire, asked: Head) -> None:
-        super().__init__(asked.method, asked.path, asked.headers)
+        super().__init__(asked.method, asked.path, asked.headers, asked.target)
         self.received = False
         self.keep_alive = asked.keep_alive
+        self.until_close = False
         self._wire = wire
         self._http_1_0 = asked.http_1_0
         self._expects = not asked.http_1_0 and b"expect" in asked.headers
         self._pieces: list[bytes] = []
         self._size = 0
+        self._taken = 0
         self._wanted = False
         self._arrived: Future[None] | None = None
         self._head: bytes | None = None
@@ -93,9 +98,8 @@ class Http1Exchange(Exchange):
         """A piece of the body has come."""
         self._pieces.append(piece)
         self._size += len(piece)
-        if self._wanted:
-            self._wake()
-        elif self._size > EARLY_BYTES:
+        self._wake()
+        if self._size > EARLY_BYTES and not self._wanted:
             self._wire.pause()
 
     def feed_end(self) -> None:
@@ -128,6 +132,22 @@ class Http1Exchange(Exchange):
             self._arrived = self._wire.future()
             await self._arrived
 
+    async def piece(self, limit: int) -> bytes:
+        """See `Exchange.piece`."""
+        while not self._pieces and not self.received:
+            if self._expects:
+                self._expects = False
+                self._wire.write(CONTINUE)
+            self._wire.resume()
+            self._arrived = self._wire.future()
+            await self._arrived
+        pieces, self._pieces = self._pieces, []
+        self._taken += self._size
+        self._size = 0
+        if self._taken > limit:
+            raise too_large(limit)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     async def attend(self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None) -> None:
         """See `Exchange.attend`. A client that leaves cancels its connection's task: nobody has to watch."""
         if heartbeat_s is None:
@@ -148,6 +168,7 @@ class Http1Exchange(Exchange):
         if b"content-length" not in names and not self._silent:
             if self._http_1_0:
                 self.keep_alive = False
+                self.until_close = True
             else:
                 self._chunked = True
                 framing = head.CHUNKED

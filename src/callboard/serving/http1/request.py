@@ -28,17 +28,25 @@ class Head:
 
     Attributes:
         path: Without the query, percent-decoded.
+        target: Path and query as they came.
         headers: Values by lower-case name; of a repeated field the first.
         keep_alive: Whether the client wants to send another request.
     """
 
-    __slots__ = ("headers", "http_1_0", "keep_alive", "method", "path")
+    __slots__ = ("headers", "http_1_0", "keep_alive", "method", "path", "target")
 
     def __init__(
-        self, method: str, path: str, headers: dict[bytes, bytes], http_1_0: bool, keep_alive: bool
+        self,
+        method: str,
+        path: str,
+        target: bytes,
+        headers: dict[bytes, bytes],
+        http_1_0: bool,
+        keep_alive: bool,
     ) -> None:
         self.method = method
         self.path = path
+        self.target = target
         self.headers = headers
         self.http_1_0 = http_1_0
         self.keep_alive = keep_alive
@@ -167,6 +175,7 @@ class RequestParser:
         head = Head(
             http.get_method().decode("ascii"),
             self._path(),
+            self._target,
             headers,
             version == "1.0",
             http.should_keep_alive(),
