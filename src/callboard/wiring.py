@@ -218,6 +218,7 @@ def _settings(provider: ProviderConfig) -> ProviderSettings:
                 http2=provider.http2,
                 max_connections=provider.max_connections,
                 allow_private=provider.allow_private,
+                options={"api": provider.api},
             )
         case LocalProvider():
             options: Mapping[str, object] = {

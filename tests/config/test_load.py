@@ -304,3 +304,16 @@ def test_nothing_secret_is_printed_with_the_configuration(tmp_path: Path) -> Non
     assert "sk-1" not in shown
     assert "stage" not in shown
     assert "api_key=***" in shown
+
+
+def test_the_dialect_of_a_provider_is_chosen_and_never_guessed() -> None:
+    def api(table: dict[str, object]) -> str:
+        config = load({"providers": {"up": {"kind": "openai", **table}}}, environ={}, cwd=Path("/"))
+        (provider,) = config.providers
+        assert isinstance(provider, OpenAIProvider)
+        return provider.api
+
+    assert api({}) == "chat"
+    assert api({"api": "responses"}) == "responses"
+    with pytest.raises(ConfigurationError, match='"chat" or "responses"'):
+        api({"api": "respones"})

@@ -211,7 +211,7 @@ class FakeUpstream:
         if exchange.method == "GET" and exchange.target.endswith("/models"):
             model = {"id": "fake-1", "object": "model", "created": 1, "owned_by": "fake"}
             return json_answer({"object": "list", "data": [model]})
-        if exchange.method != "POST" or not exchange.target.endswith("/chat/completions"):
+        if exchange.method != "POST" or not exchange.target.endswith(("/chat/completions", "/responses")):
             return failure(404, message=f"no route {exchange.method} {exchange.target}")
         return self._queue.popleft() if self._queue else self.fallback(exchange)
 

@@ -6,6 +6,7 @@ from callboard.errors import ConfigurationError
 from callboard.providers.handler import ProviderHandler
 from callboard.providers.openai import OpenAIHandler
 from callboard.providers.openai_conversions import OpenAIConversions
+from callboard.providers.openai_responses import OpenAIResponsesHandler
 from callboard.providers.registry import METHODS, Registry, default_registry
 from callboard.providers.scripted import ScriptedHandler
 from callboard.providers.settings import ProviderSettings
@@ -84,3 +85,20 @@ def test_registries_share_nothing() -> None:
     first.register("toy", ScriptedHandler)
     assert "toy" not in default_registry().kinds()
     assert {"local", "openai", "scripted"} <= set(default_registry().kinds())
+
+
+@pytest.mark.parametrize(
+    "options, kind",
+    [({}, OpenAIHandler), ({"api": "chat"}, OpenAIHandler), ({"api": "responses"}, OpenAIResponsesHandler)],
+)
+def test_an_openai_provider_is_spoken_to_in_the_dialect_that_is_configured(
+    options: dict[str, object], kind: type
+) -> None:
+    configured = ProviderSettings(name="mine", kind="openai", options=options)
+    assert type(default_registry().build(configured)) is kind
+
+
+def test_a_dialect_that_does_not_exist_is_refused() -> None:
+    configured = ProviderSettings(name="mine", kind="openai", options={"api": "telepathy"})
+    with pytest.raises(ConfigurationError, match="'telepathy'"):
+        default_registry().build(configured)

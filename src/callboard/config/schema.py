@@ -137,6 +137,8 @@ class OpenAIProvider(Provider, frozen=True, kw_only=True):
     """``kind = "openai"``: an endpoint that speaks OpenAI's API.
 
     Attributes:
+        api: The dialect we speak to it: ``chat`` for chat completions, ``responses`` for responses. It is not
+            guessed: a model that needs the one or the other is given a provider that says so.
         base_url: What paths such as ``/chat/completions`` are appended to; no slash at its end.
         headers: Sent with every request.
         proxy: URL of an HTTP proxy to go through, with user and password if it wants them; none is taken from
@@ -149,6 +151,7 @@ class OpenAIProvider(Provider, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "openai"
 
+    api: Literal["chat", "responses"] = "chat"
     base_url: str = "https://api.openai.com/v1"
     api_key: Secret | None = None
     headers: Mapping[str, Secret] = {}

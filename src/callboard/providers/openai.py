@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import anyio
 from msgspec import Struct
@@ -39,13 +39,20 @@ REST_S = 0.25
 
 
 class OpenAIOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The options of a provider of kind ``openai``: none."""
+    """The options of a provider of kind ``openai``.
+
+    Attributes:
+        api: The dialect it is spoken to in; `callboard.providers.registry` picks the handler by it.
+    """
+
+    api: Literal["chat", "responses"] = "chat"
 
 
 class OpenAIHandler(OpenAIConversions):
     """The eight methods for chat completions, and the relay."""
 
     dialect: ClassVar[str] = "openai_chat"
+    path: ClassVar[str] = "/chat/completions"
 
     def __init__(self, settings: ProviderSettings, *, client: HttpClient | None = None) -> None:
         """Prepare calls to the configured URL; nothing is opened yet.
@@ -60,7 +67,7 @@ class OpenAIHandler(OpenAIConversions):
         options_as(OpenAIOptions, settings)
         self._settings = settings
         self._base_url = (settings.base_url or DEFAULT_BASE_URL).rstrip("/")
-        self._url = self._base_url + "/chat/completions"
+        self._url = self._base_url + self.path
         self._guard = _guard(settings, self._url)
         self._own_headers = _own_headers(settings)
         self._headers = (("content-type", "application/json"), *self._own_headers)
@@ -163,11 +170,15 @@ class OpenAIAnswer:
         self.rate_limits: RateLimitHeaders = parse_rate_limits(response.header)
         self._response = response
         self._provider = provider
-        self._source: _Source = _Chunks() if _is_streamed(response, asked=stream) else _Whole()
+        self._source = self._source_of(streamed=_is_streamed(response, asked=stream))
         self._ready: deque[GenerationEvent] = deque()
         self._failure: UpstreamError | None = None
         self._complete = False
         self._over = False
+
+    def _source_of(self, *, streamed: bool) -> Source:
+        """What turns the body into events."""
+        return _Chunks() if streamed else _Whole()
 
     def __aiter__(self) -> OpenAIAnswer:
         return self
@@ -219,7 +230,7 @@ class OpenAIAnswer:
                 pass
 
 
-class _Source(Protocol):
+class Source(Protocol):
     """Turns a body into events."""
 
     def feed(self, piece: bytes) -> Iterator[GenerationEvent]:

@@ -11,9 +11,10 @@ from typing import TypeAlias
 
 from callboard.errors import ConfigurationError
 from callboard.providers.handler import ProviderHandler
-from callboard.providers.openai import OpenAIHandler
+from callboard.providers.openai import OpenAIHandler, OpenAIOptions
+from callboard.providers.openai_responses import OpenAIResponsesHandler
 from callboard.providers.scripted import ScriptedHandler
-from callboard.providers.settings import ProviderSettings
+from callboard.providers.settings import ProviderSettings, options_as
 
 HandlerFactory: TypeAlias = Callable[[ProviderSettings], ProviderHandler]
 
@@ -74,9 +75,14 @@ def default_registry() -> Registry:
     """A new registry of the kinds that come with Callboard."""
     registry = Registry()
     registry.register("local", _local)
-    registry.register("openai", OpenAIHandler)
+    registry.register("openai", _openai)
     registry.register("scripted", ScriptedHandler)
     return registry
+
+
+def _openai(settings: ProviderSettings) -> ProviderHandler:
+    responses = options_as(OpenAIOptions, settings).api == "responses"
+    return OpenAIResponsesHandler(settings) if responses else OpenAIHandler(settings)
 
 
 def _local(settings: ProviderSettings) -> ProviderHandler:

@@ -133,6 +133,19 @@ def part(**fields: object) -> dict[str, object]:
             {"type": "reasoning", "summary": [], "encrypted_content": "xyz"},
             assistant(RedactedThinkingBlock(data="xyz")),
         ),
+        (
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "xyz"},
+            assistant(RedactedThinkingBlock(data="xyz", extra={"id": Raw(b'"rs_1"')})),
+        ),
+        (
+            {
+                "type": "reasoning",
+                "id": "rs_1",
+                "summary": [{"type": "summary_text", "text": text} for text in ("why", "how")],
+                "encrypted_content": "sig",
+            },
+            assistant(ThinkingBlock(thinking="why\n\nhow", signature="sig", extra={"id": Raw(b'"rs_1"')})),
+        ),
     ],
 )
 def test_an_item_becomes_a_message(item: object, message: Message) -> None:

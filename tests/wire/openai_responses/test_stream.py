@@ -342,3 +342,15 @@ def test_a_turn_that_breaks_off_anywhere_keeps_all_rules(events: list[TurnEvent]
     encoding = encoder()
     begun = b"".join([encoding.feed(event) for event in events[:-1][:at]])
     checked(begun + encoding.fail(StreamIncomplete("cut")), encoding.response)
+
+
+@pytest.mark.parametrize("block", [ThinkingBlock, RedactedThinkingBlock])
+def test_reasoning_keeps_the_id_that_its_encrypted_form_may_be_bound_to(block: type[Block]) -> None:
+    extra = {"id": Raw(b'"rs_up"')}
+    thought = (
+        ThinkingBlock(thinking="hm", signature="sig", extra=extra)
+        if block is ThinkingBlock
+        else RedactedThinkingBlock(data="x", extra=extra)
+    )
+    data = turn(thought, TextBlock(text="hi"))
+    assert [item["id"] for item in data[-1]["response"]["output"]] == ["rs_up", "msg_1_1"]

@@ -133,10 +133,16 @@ def _user(message: Message) -> tuple[RequestMessage, ...]:
     return (*answers, UserMessage(content=_shortest(parts), name=_name(message.extra)))
 
 
-def _tool_message(result: ToolResultBlock) -> ToolMessage:
+def result_texts(result: ToolResultBlock) -> list[str]:
+    """What a result says in words; one that is an error says so."""
     texts = [block.text for block in result.content if isinstance(block, TextBlock)]
     if result.is_error and not "".join(texts).lower().startswith("error"):
-        texts = [f"Error: {texts[0]}", *texts[1:]] if texts else ["Error"]
+        return [f"Error: {texts[0]}", *texts[1:]] if texts else ["Error"]
+    return texts
+
+
+def _tool_message(result: ToolResultBlock) -> ToolMessage:
+    texts = result_texts(result)
     content = tuple(TextPart(text=text) for text in texts)
     match texts:
         case []:

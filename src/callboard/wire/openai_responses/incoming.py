@@ -3,8 +3,9 @@
 - Instructions, wherever they stand, leave the conversation, in order.
 - What follows each other of one role becomes one message: the dialect has an item for each call and each
   thought, the domain one message for all the model did at once. Results are the user's.
-- Reasoning is kept as thinking: its text, or else its summary, and the encrypted form as the signature. It is
-  what `callboard.wire.openai_responses.response` made of such a block before.
+- Reasoning is kept as thinking: its text, or else its summary, and the encrypted form as the signature, with
+  the id that it may be bound to. It is what `callboard.wire.openai_responses.response` made of such a block
+  before.
 - References name items that a server keeps. We keep none, so none is found.
 """
 
@@ -49,6 +50,9 @@ from callboard.wire.openai_responses.schema import (
     ReasoningItem,
     RefusalPart,
 )
+
+ITEM_ID = "id"
+"""Key in the ``extra`` of a block of thinking: the id of the item that it came as."""
 
 _Role: TypeAlias = Literal["user", "assistant"]
 
@@ -123,10 +127,13 @@ class Conversation:
 
 
 def _thinking(item: ReasoningItem) -> tuple[ThinkingBlock | RedactedThinkingBlock, ...]:
-    text = "".join(piece.text for piece in item.content or item.summary or ())
+    text = "".join(piece.text for piece in item.content or ())
+    text = text or "\n\n".join(piece.text for piece in item.summary or ())
+    encrypted = item.encrypted_content or ""
+    extra = {ITEM_ID: Raw(msgspec.json.encode(item.id))} if item.id and encrypted else None
     if text:
-        return (ThinkingBlock(thinking=text, signature=item.encrypted_content or ""),)
-    return (RedactedThinkingBlock(data=item.encrypted_content),) if item.encrypted_content else ()
+        return (ThinkingBlock(thinking=text, signature=encrypted, extra=extra),)
+    return (RedactedThinkingBlock(data=encrypted, extra=extra),) if encrypted else ()
 
 
 def _result(item: FunctionOutputItem, at: str) -> ToolResultBlock:

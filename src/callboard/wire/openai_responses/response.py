@@ -18,6 +18,7 @@ from callboard.domain.generation import StopReason
 from callboard.domain.usage import Usage
 from callboard.wire.openai_chat.error import error_fields
 from callboard.wire.openai_chat.outgoing import is_refusal
+from callboard.wire.openai_responses.incoming import ITEM_ID
 from callboard.wire.openai_responses.schema import (
     NULL,
     Echo,
@@ -46,6 +47,7 @@ _TOLD_AS_THEY_ARE = frozenset(
 )
 _BY_TYPE = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error": "invalid_prompt"}
 
+_ID = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -106,6 +108,14 @@ def item_of(block: Shown, item_id: str, status: Status) -> ItemOut:
             )
         case RedactedThinkingBlock():
             return ReasoningOut(id=item_id, status=status, summary=(), encrypted_content=block.data)
+
+
+def own_id(block: Shown) -> str | None:
+    """The id that a block's item must have: what is encrypted may be bound to the one that it came under."""
+    if not isinstance(block, ThinkingBlock | RedactedThinkingBlock) or block.extra is None:
+        return None
+    item_id = block.extra.get(ITEM_ID)
+    return _ID.decode(item_id) if item_id is not None else None
 
 
 def part_in(item: ItemOut) -> PartOut | None:

@@ -45,7 +45,7 @@ class RefusalPart(Struct, frozen=True, kw_only=True, tag_field="type", tag="refu
     refusal: str
 
 
-class InputImage(Struct, frozen=True, kw_only=True, tag_field="type", tag="input_image"):
+class InputImage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="input_image"):
     """An image: an address, a data URL, or a file."""
 
     image_url: str | None = None
@@ -53,7 +53,7 @@ class InputImage(Struct, frozen=True, kw_only=True, tag_field="type", tag="input
     detail: str | None = None
 
 
-class InputFile(Struct, frozen=True, kw_only=True, tag_field="type", tag="input_file"):
+class InputFile(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="input_file"):
     """A document; ``file_data`` is a data URL, or base64 of a PDF."""
 
     file_id: str | None = None
@@ -110,6 +110,7 @@ class ReasoningPiece(Struct, frozen=True, kw_only=True):
 class ReasoningItem(Struct, frozen=True, kw_only=True):
     """What the model thought; the text may be missing, and the encrypted form too."""
 
+    id: str | None = None
     summary: tuple[ReasoningPiece, ...] | None = None
     content: tuple[ReasoningPiece, ...] | None = None
     encrypted_content: str | None = None

@@ -51,6 +51,7 @@ from callboard.wire.openai_responses.response import (
     incomplete_reason,
     item_of,
     on_a_line,
+    own_id,
     part_in,
     response_error,
 )
@@ -121,6 +122,7 @@ class ResponseEncoder:
         self._fold = Fold()
         self._sequence = -1
         self._index = -1
+        self._item_id = ""
         self._kind: _Kind | None = None
         self._delta = (b"", b"")
         self._written = False
@@ -192,8 +194,9 @@ class ResponseEncoder:
         kind = self._kind = _kind_of(block)
         self._refused = self._refused or kind is _REFUSAL
         self._index += 1
+        self._item_id = own_id(block) or f"{kind.prefix}_{self._suffix}_{self._index}"
         self._written = False
-        item = item_of(block, self._id(kind), "in_progress")
+        item = item_of(block, self._item_id, "in_progress")
         told = self._event("response.output_item.added", {"output_index": self._index, "item": emptied(item)})
         # All deltas of an item are alike but for a few bytes.
         name = f"{kind.content}.delta".encode()
@@ -222,7 +225,7 @@ class ResponseEncoder:
         if kind is None or not isinstance(block, Shown):
             return b""
         self._ended = block
-        item = item_of(block, self._id(kind), "completed")
+        item = item_of(block, self._item_id, "completed")
         content, part = content_in(item), part_in(item)
         # The arguments of a call without any are an empty object, which nobody wrote.
         told = b"" if self._written else self._piece(content)
@@ -239,16 +242,13 @@ class ResponseEncoder:
         """The last event of the item that has ended, if there is one."""
         if self._ended is None or self._kind is None:
             return b""
-        item = item_of(self._ended, self._id(self._kind), status)
+        item = item_of(self._ended, self._item_id, status)
         self._ended = None
         self._output.append(_encode(item))
         return self._event("response.output_item.done", {"output_index": self._index, "item": item})
 
-    def _id(self, kind: _Kind) -> str:
-        return f"{kind.prefix}_{self._suffix}_{self._index}"
-
     def _place(self, kind: _Kind) -> dict[str, object]:
-        return {"item_id": self._id(kind), "output_index": self._index, **kind.place}
+        return {"item_id": self._item_id, "output_index": self._index, **kind.place}
 
     def _event(self, name: str, fields: Mapping[str, object]) -> bytes:
         self._sequence += 1
