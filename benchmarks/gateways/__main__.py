@@ -1,9 +1,11 @@
 """Measure gateways.
 
     python -m benchmarks.gateways [--peers a,b] [--rounds 2] [--seconds 3] [--only scenario,…]
+                                  [--parts gateways,growth,memory,imports]
 
 Without ``--peers``, every gateway that is installed is measured. Each gateway is started in each round,
-measured through every scenario, and ended; so rounds are interleaved over gateways. Writes RESULTS.md and a
+measured through every scenario, and ended; so rounds are interleaved over gateways. After them, in the same
+round, come growth, memory and imports, where ``--parts`` does not leave them out. Writes RESULTS.md and a
 chart to ``--output``, by default beside this package, and all that was measured to ``--raw``: after each
 round, so that a run which is cut short is not lost.
 """
@@ -13,29 +15,27 @@ from __future__ import annotations
 import argparse
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from http.client import HTTPException
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
 
+from benchmarks.__main__ import KEPT
 from benchmarks.gateways.gateway import Gateway
 from benchmarks.gateways.loader import running_upstream
 from benchmarks.gateways.machine import this_machine
-from benchmarks.gateways.measure import Bench, direct, failure_of, measure, rehearse, running
+from benchmarks.gateways.measure import Bench, failure_of, rehearse, running
 from benchmarks.gateways.native import CACHE, CannotMeasureError, build
+from benchmarks.gateways.processes import raise_open_files
 from benchmarks.gateways.report import write_report
-from benchmarks.gateways.results import Run, Start
+from benchmarks.gateways.results import Run
+from benchmarks.gateways.rounds import FAILURES, PARTS, Round
 from benchmarks.gateways.scenarios import SCENARIOS, Scenario
 from benchmarks.gateways.table import GATEWAYS
 
 FOLDER = Path(__file__).parents[1]
-FAILURES = (CannotMeasureError, subprocess.SubprocessError, HTTPException, OSError)
-"""What a gateway may do to us. The others are measured all the same."""
 PEERS = FOLDER.parent / ".bench" / "peers"
 RAW = FOLDER.parent / ".bench" / "results.json"
 
@@ -73,6 +73,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", help=f"scenarios, with commas: {', '.join(each.name for each in SCENARIOS)}"
     )
+    parser.add_argument("--parts", help=f"what to measure, with commas: {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3.0, help="measured time of each scenario")
     parser.add_argument("--peers-dir", type=Path, default=PEERS, help="where environments of peers are")
@@ -88,7 +89,7 @@ def _command(options: argparse.Namespace) -> str:
     """What one types to repeat the run; where folders are is nobody's business."""
     words = ["python", "-m", "benchmarks.gateways", "--rounds", str(options.rounds)]
     words += ["--seconds", f"{options.seconds:g}"]
-    for name in ("peers", "only"):
+    for name in ("peers", "only", "parts"):
         if getattr(options, name):
             words += [f"--{name}", getattr(options, name)]
     return shlex.join(words)
@@ -102,8 +103,18 @@ def _scenarios(asked: str | None) -> tuple[Scenario, ...]:
     return tuple(each for each in SCENARIOS if each.name in names)
 
 
+def _parts(asked: str | None) -> tuple[str, ...]:
+    parts = tuple(asked.split(",")) if asked else PARTS
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise CannotMeasureError(f"there is no part {', '.join(sorted(unknown))}")
+    return parts
+
+
 def _measure(options: argparse.Namespace) -> Iterator[Run]:
     """The run after each of its rounds, so that one which is cut short is not lost."""
+    parts = _parts(options.parts)
+    raise_open_files()
     binaries = build("upstream", CACHE), build("load", CACHE)
     machine = this_machine()
     with running_upstream(binaries[0], machine.load_core) as upstream:
@@ -111,7 +122,7 @@ def _measure(options: argparse.Namespace) -> Iterator[Run]:
             upstream=upstream,
             load_binary=binaries[1],
             machine=machine,
-            scenarios=_scenarios(options.only),
+            scenarios=_scenarios(options.only) if "gateways" in parts else (),
             seconds=options.seconds,
             peers=options.peers_dir,
             say=lambda line: print(line, flush=True),
@@ -128,36 +139,12 @@ def _measure(options: argparse.Namespace) -> Iterator[Run]:
             scenarios=bench.scenarios,
             samples=(),
             starts=(),
+            micro=KEPT.read_text() if KEPT.exists() else "",
         )
         for number in range(1, options.rounds + 1):
             print(f"round {number} of {options.rounds}", flush=True)
-            run = _with_round(bench, run, number)
+            run = Round(bench, run, number).measured(parts)
             yield run
-
-
-def _with_round(bench: Bench, run: Run, number: int) -> Run:
-    samples = measure(bench, direct(bench), number)[0]
-    starts: list[Start] = []
-    left_out = dict(run.left_out)
-    for gateway in GATEWAYS:
-        if gateway.name not in run.versions:
-            continue
-        try:
-            with running(bench, gateway) as target:
-                found, start = measure(bench, target, number)
-        except FAILURES as error:
-            left_out[gateway.name] = f"failed in round {number}: {failure_of(error)}"
-            print(f"{gateway.name}: {error}", file=sys.stderr, flush=True)
-            continue
-        samples += found
-        starts += [start] if start else []
-    return replace(
-        run,
-        rounds=number,
-        left_out=left_out,
-        samples=(*run.samples, *samples),
-        starts=(*run.starts, *starts),
-    )
 
 
 def _rehearsed(bench: Bench, asked: str | None) -> tuple[dict[str, str], dict[str, str]]:

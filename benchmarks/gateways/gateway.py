@@ -46,6 +46,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     Attributes:
         headers: What clients have to send besides a key.
         prefix: What goes before a model's name.
+        responses: Path of the Responses API; empty where it has none.
         stream_end: What the last bytes of a stream hold; the dialect's end, but for gateways that send none.
     """
 
@@ -53,6 +54,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str] = {}
     headers: Sequence[tuple[str, str]] = ()
     path: str = "/v1/chat/completions"
+    responses: str = ""
     prefix: str = ""
     stream_end: str = "[DONE]"
 

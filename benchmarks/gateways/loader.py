@@ -78,7 +78,7 @@ class Upstream:
     """
 
     def __init__(self, binary: Path, core: int) -> None:
-        self.process = Process((str(binary),), core=core, output=subprocess.PIPE)
+        self.process = Process((str(binary),), cores=(core,), output=subprocess.PIPE)
         self.port = int(self.process.stdout.readline().split()[-1])
 
     def books(self) -> Books:

@@ -16,6 +16,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     Attributes:
         cores: That the run could use.
         gateway_core, load_core: Where the gateway ran, and where mock upstream and load generator did.
+        second_core: Where the second of two workers may run; the load's where there is no third core.
     """
 
     processor: str
@@ -25,6 +26,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     python: str
     gateway_core: int
     load_core: int
+    second_core: int
 
 
 def this_machine() -> Machine:
@@ -39,6 +41,7 @@ def this_machine() -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         gateway_core=cores[0],
         load_core=cores[-1],
+        second_core=cores[min(1, len(cores) - 1)],
     )
 
 

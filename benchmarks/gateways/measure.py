@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +23,7 @@ from benchmarks.gateways.machine import Machine
 from benchmarks.gateways.native import CannotMeasureError
 from benchmarks.gateways.processes import Process, core_busy_s, free_port
 from benchmarks.gateways.results import Sample, Start
-from benchmarks.gateways.scenarios import SCENARIOS, Scenario
+from benchmarks.gateways.scenarios import SCENARIO, SCENARIOS, Scenario
 from benchmarks.gateways.table import DIRECT
 from callboard.errors import CallboardError
 from callboard.wire.sse import SseDecoder
@@ -62,8 +63,13 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def running(bench: Bench, gateway: Gateway) -> Iterator[Target]:
+def running(bench: Bench, gateway: Gateway, cores: Sequence[int] = ()) -> Iterator[Target]:
     """Start a gateway, wait until it answers, and end it at the block's end.
+
+    Args:
+        bench: What is measured, and with what.
+        gateway: Which.
+        cores: Where it may run; on the gateways' core by default.
 
     Raises:
         CannotMeasureError: It ended, or did not answer in time.
@@ -76,8 +82,8 @@ def running(bench: Bench, gateway: Gateway) -> Iterator[Target]:
         launch = gateway.launch(site)
         with (work / "output.log").open("wb") as output:
             since = time.perf_counter()
-            core = bench.machine.gateway_core
-            process = Process(launch.argv, core=core, env=launch.env, cwd=work, output=output)
+            cores = cores or (bench.machine.gateway_core,)
+            process = Process(launch.argv, cores=cores, env=launch.env, cwd=work, output=output)
         try:
             target = Target(name=gateway.name, port=site.port, launch=launch, process=process)
             _wait_until_it_answers(target, process, work / "output.log", since + gateway.start_s)
@@ -94,11 +100,15 @@ def direct(bench: Bench) -> Target:
 
 
 def measure(bench: Bench, target: Target, number: int) -> tuple[list[Sample], Start | None]:
-    """Every scenario through one target, one after the other."""
+    """Every scenario through one target, one after the other; those whose dialect it speaks."""
     process = target.process
     time.sleep(SETTLE_S)
     idle = process.rss_bytes() if process else 0
-    samples = [_sample(bench, target, scenario, number) for scenario in bench.scenarios]
+    samples = [
+        _sample(bench, target, scenario, number)
+        for scenario in bench.scenarios
+        if path_of(target.launch, scenario)
+    ]
     if process is None:
         return samples, None
     after = process.rss_bytes()
@@ -112,20 +122,27 @@ def rehearse(target: Target) -> None:
     Raises:
         CannotMeasureError: It is not what the upstream said.
     """
-    for model in {each.model for each in SCENARIOS if not each.chunks}:
-        status, body = _ask(target, model, stream=False)
-        if status != 200 or b"mock-says" not in body:
-            raise CannotMeasureError(f"{model}: status {status}, {body[:300]!r}")
-    for scenario in (each for each in SCENARIOS if each.chunks and not each.paced):
-        status, body = _ask(target, scenario.model, stream=True)
+    for scenario in SCENARIOS:
+        if scenario.paced or not path_of(target.launch, scenario):
+            continue
+        status, body = _ask(target, scenario)
+        if not scenario.chunks:
+            if status != 200 or b"mock-says" not in body:
+                raise CannotMeasureError(f"{scenario.name}: status {status}, {body[:300]!r}")
+            continue
         if status != 200 or not body.rstrip().endswith(target.launch.stream_end.encode()):
-            raise CannotMeasureError(f"{scenario.model}: status {status}, … {body[-300:]!r}")
-        if (found := text_chunks(body)) != scenario.chunks:
-            raise CannotMeasureError(f"{scenario.model}: {found} chunks came, {scenario.chunks} were sent")
+            raise CannotMeasureError(f"{scenario.name}: status {status}, … {body[-300:]!r}")
+        if (found := text_chunks(body, scenario.dialect)) != scenario.chunks:
+            raise CannotMeasureError(f"{scenario.name}: {found} chunks came, {scenario.chunks} were sent")
 
 
-def text_chunks(body: bytes) -> int:
-    """How many chunks of text a stream of chat completion chunks has.
+def path_of(launch: Launch, scenario: Scenario) -> str:
+    """Where a gateway takes a scenario's requests; empty where it does not speak the dialect."""
+    return launch.responses if scenario.dialect == "responses" else launch.path
+
+
+def text_chunks(body: bytes, dialect: Literal["chat", "responses"] = "chat") -> int:
+    """How many chunks of text a stream of the dialect has.
 
     Raises:
         CannotMeasureError: It is no such stream.
@@ -135,6 +152,8 @@ def text_chunks(body: bytes) -> int:
         events = [event.data for event in decoder.feed(body)]
         decoder.end()
         chunks = [json.loads(data) for data in events if data != b"[DONE]"]
+        if dialect == "responses":
+            return sum(chunk["type"] == "response.output_text.delta" for chunk in chunks)
         choices = itertools.chain.from_iterable(chunk["choices"] for chunk in chunks)
         return sum(bool(choice["delta"].get("content")) for choice in choices)
     except (CallboardError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -145,7 +164,7 @@ def _sample(bench: Bench, target: Target, scenario: Scenario, number: int) -> Sa
     process, mock = target.process, bench.upstream.process
     books, upstream_cpu = bench.upstream.books(), mock.cpu_s()
     cpu, core = process.cpu_s() if process else 0.0, core_busy_s(bench.machine.gateway_core)
-    load = _load(bench, target, scenario)
+    load = put_load(bench, target, scenario)
     sample = Sample(
         gateway=target.name,
         scenario=scenario.name,
@@ -163,29 +182,33 @@ def _sample(bench: Bench, target: Target, scenario: Scenario, number: int) -> Sa
     return sample
 
 
-def _load(bench: Bench, target: Target, scenario: Scenario) -> Load:
+def put_load(bench: Bench, target: Target, scenario: Scenario, more: Sequence[str] = ()) -> Load:
+    """A scenario's load, without books; ``more`` are further options of the load generator."""
+    with request(target, scenario) as words:
+        options = (*words, *scenario.arguments(bench.seconds), *more)
+        return run_load(bench.load_binary, bench.machine.load_core, options)
+
+
+@contextmanager
+def request(target: Target, scenario: Scenario) -> Iterator[list[str]]:
+    """The load generator's options that say what to ask; the body's file is there within the block."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(scenario.body(target.launch.prefix + scenario.model))
         file.flush()
         headers = [f"{name}: {value}" for name, value in (AUTHORIZATION, *target.launch.headers)]
-        words = ["--port", str(target.port), "--path", target.launch.path, "--body", file.name]
+        words = ["--port", str(target.port), "--path", path_of(target.launch, scenario), "--body", file.name]
         words += itertools.chain.from_iterable(("--header", header) for header in headers)
         if scenario.chunks:
             words += ["--expect", target.launch.stream_end]
-        return run_load(bench.load_binary, bench.machine.load_core, words + scenario.arguments(bench.seconds))
+        yield words
 
 
-def _ask(target: Target, model: str, *, stream: bool) -> tuple[int, bytes]:
-    message = {"role": "user", "content": "Hello"}
-    body = {
-        "model": target.launch.prefix + model,
-        "messages": [message],
-        **({"stream": True} if stream else {}),
-    }
+def _ask(target: Target, scenario: Scenario) -> tuple[int, bytes]:
+    body = scenario.body(target.launch.prefix + scenario.model)
     headers = {"content-type": "application/json", **dict((AUTHORIZATION, *target.launch.headers))}
     connection = HTTPConnection("127.0.0.1", target.port, timeout=ANSWER_S)
     try:
-        connection.request("POST", target.launch.path, json.dumps(body), headers)
+        connection.request("POST", path_of(target.launch, scenario), body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -198,7 +221,7 @@ def _wait_until_it_answers(target: Target, process: Process, log: Path, deadline
         if process.ended is not None:
             raise CannotMeasureError(f"it ended with status {process.ended}:\n{_tail(log)}")
         try:
-            status, body = _ask(target, "mock", stream=False)
+            status, body = _ask(target, SCENARIO["unary-c1"])
         except (OSError, HTTPException) as error:
             last = repr(error)
         else:

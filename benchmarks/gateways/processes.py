@@ -1,7 +1,7 @@
 """Programs that we start, pin to a core, weigh and end.
 
-Each is the leader of a session of its own, so that "the gateway" is whatever processes are in that session,
-and ending it ends them and nobody else.
+Each is the leader of a session of its own. "The gateway" is whatever processes are in that session or descend
+from it, for workers may lead sessions of their own; ending it ends them and nobody else.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ class Stat(Struct, frozen=True, kw_only=True):
     """What ``/proc/PID/stat`` says of a process.
 
     Attributes:
+        parent: Process id of the process that started it, or of whoever adopted it.
         session: Process id of the session's leader.
         cpu_ticks: In user and system mode, of the process and of those of its children that have ended.
         rss_pages: Resident memory.
     """
 
+    parent: int
     session: int
     cpu_ticks: int
     rss_pages: int
@@ -45,7 +47,12 @@ def parse_stat(text: str) -> Stat:
     Source: proc_pid_stat(5); its second field is in parentheses and may hold anything, parentheses too.
     """
     fields = text[text.rindex(")") + 2 :].split()
-    return Stat(session=int(fields[3]), cpu_ticks=sum(map(int, fields[11:15])), rss_pages=int(fields[21]))
+    return Stat(
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        cpu_ticks=sum(map(int, fields[11:15])),
+        rss_pages=int(fields[21]),
+    )
 
 
 class Process:
@@ -59,17 +66,17 @@ class Process:
         self,
         argv: Sequence[str],
         *,
-        core: int,
+        cores: Sequence[int],
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         output: IO[bytes] | int = subprocess.DEVNULL,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Start ``argv`` on ``core``.
+        """Start ``argv`` on ``cores``.
 
         Args:
             argv: The program and its arguments.
-            core: The only one that it and its descendants may use.
+            cores: The only ones that it and its descendants may use.
             env: Added to the little that it sees of our own environment.
             cwd: Where it runs.
             output: Where standard output goes; standard error goes there too, but into a pipe.
@@ -78,7 +85,7 @@ class Process:
         self._patience_s = patience_s
         inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._child = subprocess.Popen(
-            ("taskset", "-c", str(core), *argv),
+            ("taskset", "-c", ",".join(map(str, cores)), *argv),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output != subprocess.PIPE else None,
@@ -101,14 +108,15 @@ class Process:
 
     def cpu_s(self) -> float:
         """Processor time that all its processes have taken so far."""
-        return sum(stat.cpu_ticks for stat in self._stats()) / TICKS_PER_S
+        return sum(stat.cpu_ticks for stat in self._family().values()) / TICKS_PER_S
 
     def rss_bytes(self) -> int:
         """Resident memory of all its processes; pages that they share count for each."""
-        return sum(stat.rss_pages for stat in self._stats()) * PAGE_BYTES
+        return sum(stat.rss_pages for stat in self._family().values()) * PAGE_BYTES
 
     def stop(self) -> None:
         """End it: first kindly, then not."""
+        sessions = {self.pid, *(stat.session for stat in self._family().values())}
         for ending in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self.pid, ending)
@@ -119,18 +127,23 @@ class Process:
                 break
             except subprocess.TimeoutExpired:
                 continue
-        for pid in self._pids():  # a child that outlived the leader
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for pid, stat in _all():
+            if stat.session in sessions and pid != self.pid:  # it outlived the leader
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._child.wait()
         if self._child.stdout is not None:
             self._child.stdout.close()
 
-    def _pids(self) -> list[int]:
-        return [pid for pid, stat in _all() if stat.session == self.pid and pid != self.pid]
-
-    def _stats(self) -> list[Stat]:
-        return [stat for _pid, stat in _all() if stat.session == self.pid]
+    def _family(self) -> dict[int, Stat]:
+        others = dict(_all())
+        found: dict[int, Stat] = {}
+        while new := {
+            pid: stat for pid, stat in others.items() if stat.session == self.pid or stat.parent in found
+        }:
+            found |= new
+            others = {pid: stat for pid, stat in others.items() if pid not in new}
+        return found
 
 
 def _all() -> Iterator[tuple[int, Stat]]:
@@ -151,6 +164,13 @@ def core_busy_s(core: int) -> float:
     lines = Path("/proc/stat").read_text().splitlines()
     ticks = next(line.split()[1:9] for line in lines if line.startswith(f"cpu{core} "))
     return sum(int(each) for field, each in enumerate(ticks) if field not in (3, 4)) / TICKS_PER_S
+
+
+def raise_open_files() -> int:
+    """Let us, and what we start, open as many files as we may; returns how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def free_port() -> int:

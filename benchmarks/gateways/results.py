@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -50,10 +50,53 @@ class Start(Struct, frozen=True, kw_only=True):
     rss_after: int
 
 
+Grows: TypeAlias = Literal["open streams", "models", "workers"]
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """Processor time of a request and of a chunk, while there are so many of something.
+
+    Attributes:
+        grows, size: Of what, and how many.
+    """
+
+    gateway: str
+    grows: Grows
+    size: int
+    round: int
+    request_us: float
+    chunk_us: float
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """Resident memory of one start, in bytes.
+
+    Attributes:
+        idle: When it was ready.
+        warm: After the first tenth of the work.
+        later: After all of it.
+    """
+
+    gateway: str
+    round: int
+    idle: int
+    warm: int
+    later: int
+
+
+class Import(Struct, frozen=True, kw_only=True):
+    """How long a fresh interpreter took to import a module of ours, with all that it imports."""
+
+    module: str
+    round: int
+    seconds: float
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """Everything that was measured.
 
     Attributes:
+        micro: What the micro-benchmarks printed when they were last run; empty where they were not.
         versions: Of every gateway measured.
         left_out: Gateways that were asked for or installed, and why they are missing.
     """
@@ -68,6 +111,10 @@ class Run(Struct, frozen=True, kw_only=True):
     scenarios: Sequence[Scenario]
     samples: Sequence[Sample]
     starts: Sequence[Start]
+    costs: Sequence[Cost] = ()
+    memory: Sequence[Memory] = ()
+    imports: Sequence[Import] = ()
+    micro: str = ""
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -139,13 +186,52 @@ def ratio(run: Run, ours: str, theirs: str, measure: Measure) -> float | None:
 
     Taken round by round, and the median of those: what disturbed a whole round disturbed both.
     """
+    return quotient(run, lambda one: measure(one, ours), lambda one: measure(one, theirs))
+
+
+def quotient(
+    run: Run, above: Callable[[Run], float | None], below: Callable[[Run], float | None]
+) -> float | None:
+    """As `ratio`, of any two figures of a run."""
     quotients = []
-    for number in sorted({each.round for each in run.samples}):
+    rounds = {each.round for each in run.samples} | {each.round for each in run.costs}
+    for number in sorted(rounds):
         one = only(run, number)
-        mine, other = measure(one, ours), measure(one, theirs)
-        if mine is not None and other:
-            quotients.append(mine / other)
+        over, under = above(one), below(one)
+        if over is not None and under:
+            quotients.append(over / under)
     return _median(quotients) if quotients else None
+
+
+def cost_figures(run: Run, gateway: str, grows: Grows, size: int) -> Cost | None:
+    """Medians over rounds; None where nothing was measured."""
+    found = [each for each in run.costs if (each.gateway, each.grows, each.size) == (gateway, grows, size)]
+    if not found:
+        return None
+    return replace(
+        found[0],
+        request_us=_median(each.request_us for each in found),
+        chunk_us=_median(each.chunk_us for each in found),
+    )
+
+
+def memory_figures(run: Run, gateway: str) -> Memory | None:
+    """Medians over rounds; None where nothing was measured."""
+    found = [each for each in run.memory if each.gateway == gateway]
+    if not found:
+        return None
+    return replace(
+        found[0],
+        idle=int(_median(each.idle for each in found)),
+        warm=int(_median(each.warm for each in found)),
+        later=int(_median(each.later for each in found)),
+    )
+
+
+def import_s(run: Run, module: str) -> float | None:
+    """The median; None where it was not measured."""
+    found = [each.seconds for each in run.imports if each.module == module]
+    return _median(found) if found else None
 
 
 def measures(scenario: Scenario) -> dict[str, Measure]:
@@ -186,6 +272,9 @@ def only(run: Run, number: int) -> Run:
         run,
         samples=[each for each in run.samples if each.round == number],
         starts=[each for each in run.starts if each.round == number],
+        costs=[each for each in run.costs if each.round == number],
+        memory=[each for each in run.memory if each.round == number],
+        imports=[each for each in run.imports if each.round == number],
     )
 
 

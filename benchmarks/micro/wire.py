@@ -15,7 +15,9 @@ from callboard.wire.json import check
 from callboard.wire.openai_chat.relay import RelayMeter, peek, rewrite
 from callboard.wire.openai_chat.request import decode_request
 from callboard.wire.openai_chat.stream import ChunkDecoder, ChunkEncoder
-from callboard.wire.sse import SseDecoder
+from callboard.wire.openai_responses.schema import Echo
+from callboard.wire.openai_responses.stream import ResponseEncoder
+from callboard.wire.sse import SseDecoder, encode_event
 
 CHUNK = (
     b'{"id":"chatcmpl-AbCdEf","object":"chat.completion.chunk","created":1761999999,"model":"gpt-4.1-mini",'
@@ -58,14 +60,26 @@ def measure_streams() -> None:
     chunks.feed(CHUNK)
     encoder = ChunkEncoder(id="chatcmpl-AbCdEf", model="gpt-4.1-mini", created=1761999999, include_usage=True)
     delta = TextDelta(index=0, text=" word")
+    responses = ResponseEncoder(id="resp_AbCdEf", created_at=1761999999, echo=Echo(model="gpt-4.1-mini"))
+    for begun in ChunkDecoder().feed(CHUNK):
+        responses.feed(begun)
     meter = RelayMeter(peek(request_of(1_000, many=True)))
     together = event * 16
     measured("SSE decode, an event a read", lambda: sse.feed(event))
     measured("SSE decode, 16 events a read", lambda: sse.feed(together), per=16)
+    measured("SSE encode", lambda: encode_event(CHUNK))
+    measured("SSE encode, with a type", lambda: encode_event(CHUNK, "response.output_text.delta"))
     measured("chunk decode and convert", lambda: chunks.feed(CHUNK))
     measured("chunk encode", lambda: encoder.feed(delta))
+    measured("Responses event encode", lambda: responses.feed(delta))
+    measured("chat event → Responses event", lambda: converted(event, sse, chunks, responses))
     measured("relay meter, an event a read", lambda: meter.feed(event))
     measured("relay meter, 16 events a read", lambda: meter.feed(together), per=16)
+
+
+def converted(data: bytes, sse: SseDecoder, chunks: ChunkDecoder, responses: ResponseEncoder) -> list[bytes]:
+    """What a client of one dialect reads of what an upstream of the other has sent."""
+    return [responses.feed(each) for event in sse.feed(data) for each in chunks.feed(event.data)]
 
 
 def measure_requests() -> None:

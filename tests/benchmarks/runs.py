@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.gateways.loader import Latency, Load
 from benchmarks.gateways.machine import Machine
-from benchmarks.gateways.results import Run, Sample, Start
+from benchmarks.gateways.results import Cost, Import, Memory, Run, Sample, Start
 from benchmarks.gateways.scenarios import Scenario
 
 UNARY = Scenario(name="unary-c16", title="c16", connections=16)
@@ -21,6 +21,7 @@ MACHINE = Machine(
     python="CPython 3.11.0",
     gateway_core=0,
     load_core=1,
+    second_core=1,
 )
 
 
@@ -86,6 +87,7 @@ def run(
     scenarios: Sequence[Scenario] = (UNARY, STREAM),
     versions: Mapping[str, str] | None = None,
     left_out: Mapping[str, str] | None = None,
+    aside: Sequence[Cost | Memory | Import] = (),
 ) -> Run:
     return Run(
         machine=MACHINE,
@@ -98,4 +100,7 @@ def run(
         scenarios=scenarios,
         samples=samples,
         starts=starts,
+        costs=[each for each in aside if isinstance(each, Cost)],
+        memory=[each for each in aside if isinstance(each, Memory)],
+        imports=[each for each in aside if isinstance(each, Import)],
     )

@@ -5,13 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gateways.gateway import REQUIREMENTS, Site
+from benchmarks.gateways.gateway import REQUIREMENTS, Launch, Site
 from benchmarks.gateways.machine import processor_of
-from benchmarks.gateways.measure import text_chunks
+from benchmarks.gateways.measure import path_of, text_chunks
 from benchmarks.gateways.native import CannotMeasureError
 from benchmarks.gateways.peers import callboard
-from benchmarks.gateways.scenarios import MODELS, SCENARIOS
-from benchmarks.gateways.table import ANCHORS, GATEWAYS, OURS
+from benchmarks.gateways.scenarios import (
+    GROWTH_MODELS,
+    MODELS,
+    OPEN_STREAMS,
+    OPEN_STREAMS_CHUNKS_PER_S,
+    SCENARIO,
+    SCENARIOS,
+    open_stream,
+)
+from benchmarks.gateways.table import ANCHORS, FLOORS, GATEWAYS, GROWN, OURS
 from callboard.config.load import load
 from callboard.wiring import wire
 
@@ -23,7 +31,7 @@ def site(folder: Path) -> Site:
 def test_names_are_unique_and_those_we_lean_on_are_there() -> None:
     names = [each.name for each in GATEWAYS]
     assert len(set(names)) == len(names)
-    assert {*ANCHORS, *OURS} <= set(names)
+    assert {*ANCHORS, *FLOORS, *GROWN, *OURS} <= set(names)
     assert len({each.name for each in SCENARIOS}) == len(SCENARIOS)
 
 
@@ -64,7 +72,33 @@ def test_a_long_prompt_is_as_long_as_it_should_be() -> None:
 def test_paced_scenarios_ask_for_the_pace_they_name_and_know_what_is_due() -> None:
     assert [each.due for each in SCENARIOS if each.due is not None] == [4_000, 1_000]
     for each in SCENARIOS:
-        assert (f"paced-{each.pace_ms}ms-{each.chunks}" in each.model) == each.paced
+        assert (f"paced-{1000 * each.pace_s:g}ms-{each.chunks}" in each.model) == each.paced
+
+
+def test_open_streams_bring_as_many_chunks_however_many_they_are() -> None:
+    for count in OPEN_STREAMS:
+        stream = open_stream(count)
+        assert count / stream.pace_s == OPEN_STREAMS_CHUNKS_PER_S
+        assert stream.chunks * stream.pace_s >= 80
+        assert stream.model in GROWTH_MODELS
+
+
+def test_a_client_of_the_other_dialect_asks_in_its_words() -> None:
+    scenario = next(each for each in SCENARIOS if each.dialect == "responses")
+    assert b'"stream": true, "input": "The quick' in scenario.body("mock")
+
+
+def test_only_who_speaks_a_dialect_is_asked_in_it() -> None:
+    chat, responses = SCENARIO["stream-100-s16"], SCENARIO["responses-100-s16"]
+    deaf = Launch(argv=())
+    assert (path_of(deaf, chat), path_of(deaf, responses)) == ("/v1/chat/completions", "")
+    assert path_of(Launch(argv=(), responses="/r"), responses) == "/r"
+
+
+def test_more_models_and_workers_are_what_ours_is_told(tmp_path: Path) -> None:
+    many = Path(callboard.with_models(1_000).launch(site(tmp_path)).argv[-1])
+    assert len(load(many, environ={}, cwd=tmp_path).models) == 1_000 + len((*MODELS, *GROWTH_MODELS))
+    assert " --workers 2 " in " ".join(callboard.with_workers(2).launch(site(tmp_path)).argv)
 
 
 def test_a_rehearsal_counts_chunks_with_text() -> None:
@@ -74,6 +108,15 @@ def test_a_rehearsal_counts_chunks_with_text() -> None:
         b'data: {"choices":[{"delta":{}}]}\n\ndata: {"choices":[]}\n\ndata: [DONE]\n\n'
     )
     assert text_chunks(stream) == 2
+
+
+def test_a_rehearsal_counts_deltas_of_the_other_dialect() -> None:
+    stream = (
+        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a"}\n\n'
+        b'event: response.output_text.done\ndata: {"type":"response.output_text.done","text":"a"}\n\n'
+        b"data: [DONE]\n\n"
+    )
+    assert text_chunks(stream, "responses") == 1
 
 
 @pytest.mark.parametrize("stream", [b"data: {\n\n", b"data: {}\n\n", b'data: {"choices":[{}]}\n\n'])

@@ -96,6 +96,23 @@ def test_an_open_loop_shows_a_stall_that_a_closed_one_hides(
     assert closed.latency_us.p50 < openly.latency_us.p50
 
 
+def test_no_more_are_begun_than_were_asked_for(
+    binaries: tuple[Path, Path], upstream: Upstream, tmp_path: Path
+) -> None:
+    words = ("--seconds", "30", "--connections", "4", "--requests", "123")
+    found = load(binaries[1], tmp_path, upstream.port, request("mock"), words)
+    assert found.total_requests == 123 == upstream.books().requests
+
+
+def test_a_text_that_is_repeated_whole_is_no_chunk(binaries: tuple[Path, Path], tmp_path: Path) -> None:
+    text = b'["@0@"]["@0@"]["@0@@0@"]["@0@@0@@0@"][DONE]'
+    answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + text
+    with answering_once(answer) as port:
+        words = ("--seconds", "0.1", "--requests", "1", "--chunks", "2")
+        found = load(binaries[1], tmp_path, port, request("mock"), words)
+    assert (found.total_requests, found.total_chunks) == (1, 2)
+
+
 def test_an_answer_may_end_with_its_connection(binaries: tuple[Path, Path], tmp_path: Path) -> None:
     answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{mock-says}"
     found = _load_against(answer, binaries[1], tmp_path)

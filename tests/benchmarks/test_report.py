@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
+from benchmarks.gateways.cells import rounded
 from benchmarks.gateways.report import (
     drawn,
     headroom,
@@ -14,7 +15,6 @@ from benchmarks.gateways.report import (
     ratio_table,
     remarks_of,
     report,
-    rounded,
     throughput_table,
     write_report,
 )
@@ -29,7 +29,7 @@ PACED = Scenario(
     name="paced-200",
     title="paced",
     model="mock-paced-5ms-10",
-    pace_ms=5,
+    pace_s=0.005,
     connections=20,
     chunks=10,
     unit="chunks/s",
@@ -84,7 +84,7 @@ def test_ratios_are_ours_to_theirs() -> None:
     assert table[0] == ["", "vllm-router (Rust)"]
     assert table[2] == ["Callboard, relay: c16, req/s", "1.52×"]
     assert table[3] == ["Callboard, relay: c16, CPU", "0.98×"]
-    assert table[4] == ["Callboard, relay: s16, chunks/s", "–"]
+    assert table[4] == [""], "nobody else streamed: there is nothing to say of it"
 
 
 def test_nothing_to_compare_with_is_said() -> None:
@@ -92,7 +92,21 @@ def test_nothing_to_compare_with_is_said() -> None:
 
 
 def test_headroom_names_the_fastest() -> None:
-    assert "3.0 and 6.6 times Callboard, relay, the fastest" in headroom(compared())
+    assert "; 6.6 times Callboard, relay (enough)" in headroom(compared())
+    slow = compared().samples[1:]
+    direct = sample("direct", rate=90_000, requests=10_000, upstream_cpu_s=0.1)
+    assert "; 3.3 times Callboard, relay (too little)" in headroom(
+        msgspec.structs.replace(compared(), samples=[direct, *slow])
+    )
+
+
+def test_what_only_passes_bytes_on_is_no_gateway_to_be_faster_than() -> None:
+    samples = [*compared().samples, sample("nginx", rate=60_000)]
+    measured = run(samples, versions={**VERSIONS, "nginx": "1"})
+    assert "6.6 times Callboard, relay; 3.3 times nginx, one worker (enough)" in headroom(measured)
+
+
+def test_the_mock_alone_is_what_its_processor_time_comes_to() -> None:
     assert mock_capacity(compared(), UNARY) == pytest.approx(200_000)
     assert mock_capacity(compared(), STREAM) == 0
 

@@ -33,7 +33,7 @@ def test_streams_are_counted_in_chunks() -> None:
 
 def test_paced_streams_show_the_latency_of_chunks() -> None:
     paced = Scenario(
-        name="paced", title="p", model="mock-paced-5ms-10", pace_ms=5, chunks=10, unit="chunks/s"
+        name="paced", title="p", model="mock-paced-5ms-10", pace_s=0.005, chunks=10, unit="chunks/s"
     )
     measured = run(samples=[sample(scenario=paced, p50=7_000, chunk_p50=70)], scenarios=[paced])
     found = figures(measured, "ours", paced)
@@ -96,7 +96,7 @@ def test_what_ratios_are_taken_of_is_what_a_scenario_is_about() -> None:
     one = Scenario(name="c1", title="c1", saturates=False)
     fixed = Scenario(name="rate", title="r", rate=10, saturates=False)
     paced = Scenario(
-        name="paced", title="p", model="mock-paced-5ms-10", pace_ms=5, chunks=10, unit="chunks/s"
+        name="paced", title="p", model="mock-paced-5ms-10", pace_s=0.005, chunks=10, unit="chunks/s"
     )
     assert list(measures(UNARY)) == ["req/s", "CPU"]
     assert list(measures(STREAM)) == ["chunks/s", "CPU"]

@@ -1,15 +1,17 @@
 /* A load generator for one POST, repeated: one thread, epoll, keep-alive connections.
  *
  *   load --port P --body FILE [--path /v1/chat/completions] [--header 'name: value'] ...
- *        [--connections N] [--seconds S] [--warm-up S] [--rate R] [--chunks N] [--stagger S] [--timeout S] [--expect TEXT]
+ *        [--connections N] [--seconds S] [--warm-up S] [--requests N] [--rate R] [--chunks N] [--stagger S] [--timeout S]
+ *        [--expect TEXT]
  *
  * Closed loop: each connection asks again as soon as it is answered. With --rate, open loop: R requests a second start
  * when they are due, and latency counts from when they were due, whether or not a connection was free; so an upstream
- * that stalls cannot hide it. With --stagger, connection i begins i/N of that time later.
+ * that stalls cannot hide it. With --stagger, connection i begins i/N of that time later. With --requests, no more than N
+ * are begun.
  *
  * An answer counts where its status is 200 and it holds TEXT; with --chunks, where it holds exactly N of the mock's
  * stamps and [DONE] at its end. Stamps hold the time at which they were written (answers.h), so how late each chunk
- * came is known too. What begins after the last second is not begun: the loop ends when the last answer is there, and
+ * came is known too. Stamps without anything between them are not chunks: some dialects repeat the whole text at the end. What begins after the last second is not begun: the loop ends when the last answer is there, and
  * so its totals are those of the upstream's books. Prints one JSON document. */
 
 #include "wire.h"
@@ -24,10 +26,12 @@
 
 enum { EVENTS = 512, BUFFER = 256 << 10, HEAD = 32 << 10, SAMPLE = 8 << 10, TAIL = 24, GIVE_UP = 200 };
 enum state { IDLE, IN_HEAD, IN_LENGTH, IN_SIZE, IN_CHUNK, AFTER_CHUNK, IN_TRAILER, UNTIL_CLOSE };
+enum place { OUTSIDE, IN_STAMP, AFTER_STAMP };
 enum failure { CONNECT, CLOSED, STATUS, BROKEN, TIMEOUT, FAILURES };
 
 struct connection {
-    int fd, status, close_after, in_stamp, digits, stamps, line_bytes;
+    int fd, status, close_after, digits, run, stamps, line_bytes;
+    enum place place;
     enum state state;
     const char *out;
     size_t left, had, body;  /* left to send; bytes of head held; bytes of body so far */
@@ -39,9 +43,10 @@ static struct {
     const char *host, *path, *expect;
     int port, connections, chunks;
     double seconds, warm_up, rate, stagger, timeout;
-    char *request;
+    uint64_t requests;
     size_t request_bytes;
-} options = {.host = "127.0.0.1", .path = "/v1/chat/completions", .expect = "mock-says", .connections = 1, .seconds = 1, .timeout = 30};
+    char *request;
+} options = {.host = "127.0.0.1", .path = "/v1/chat/completions", .expect = "mock-says", .connections = 1, .seconds = 1, .timeout = 30, .requests = UINT64_MAX};
 
 static struct histogram latency, chunk_latency;
 static struct { uint64_t requests, chunks, total_requests, total_chunks, bytes_in, reconnects, errors[FAILURES]; } counts;
@@ -93,7 +98,7 @@ static void ask(struct connection *connection, uint64_t start) {
     connection->start = start;
     connection->state = IN_HEAD;
     connection->had = connection->body = 0;
-    connection->stamps = connection->in_stamp = 0;
+    connection->stamps = connection->run = 0, connection->place = OUTSIDE;
     memset(connection->tail, 0, TAIL);
     connection->out = options.request;
     connection->left = options.request_bytes;
@@ -107,7 +112,7 @@ static uint64_t due(uint64_t index) { return begin + (uint64_t)((double)index * 
 static void next(struct connection *connection, uint64_t now) {
     if (connection->fd < 0) return;
     uint64_t start = options.rate > 0 ? due(issued) : now;
-    if (start >= until) return;
+    if (start >= until || issued >= options.requests) return;
     if (start <= now) {
         issued++;
         ask(connection, start);
@@ -161,22 +166,22 @@ static void stamped(struct connection *connection, uint64_t now) {
     if (connection->stamp && connection->stamp <= now) record(&chunk_latency, now - connection->stamp);
 }
 
-/* Looks for @digits@, which may begin in one piece and end in another. */
+/* Looks for @digits@, which may begin in one piece and end in another; what follows tells whether it stands alone. */
 static void find_stamps(struct connection *connection, const char *at, const char *end, uint64_t now) {
     while (at < end) {
-        if (!connection->in_stamp) {
-            if (!(at = memchr(at, '@', (size_t)(end - at)))) return;
-            connection->in_stamp = 1;
-            connection->digits = 0;
-            connection->stamp = 0;
-            at++;
-        } else if (*at >= '0' && *at <= '9') {
+        if (connection->place == IN_STAMP && *at >= '0' && *at <= '9') {
             connection->stamp = connection->stamp * 10 + (uint64_t)(*at++ - '0');
             connection->digits++;
+        } else if (connection->place == IN_STAMP) {
+            connection->place = *at++ == '@' && connection->digits ? AFTER_STAMP : OUTSIDE;
         } else {
-            connection->in_stamp = 0;
-            if (*at == '@' && connection->digits) stamped(connection, now);
-            at++;
+            int another = connection->place == AFTER_STAMP && *at == '@';
+            if (connection->place == AFTER_STAMP && !another && !connection->run) stamped(connection, now);
+            connection->run = another;
+            connection->place = OUTSIDE;
+            if (!(at = memchr(at, '@', (size_t)(end - at)))) return;
+            connection->place = IN_STAMP;
+            connection->digits = 0, connection->stamp = 0, at++;
         }
     }
 }
@@ -286,7 +291,8 @@ static void readable(struct connection *connection) {
 /* The loop. */
 
 static void start_due(uint64_t now) {
-    while (idle_count && options.rate > 0 && due(issued) <= now && due(issued) < until) ask(idle[--idle_count], due(issued)), issued++;
+    while (idle_count && options.rate > 0 && due(issued) <= now && due(issued) < until && issued < options.requests)
+        ask(idle[--idle_count], due(issued)), issued++;
 }
 
 static void check_timeouts(uint64_t now) {
@@ -300,7 +306,7 @@ static void run(void) {
     uint64_t checked = begin;
     struct epoll_event events[EVENTS];
     watch(poller, EPOLL_CTL_ADD, timer, EPOLLIN | EPOLLET, NULL);
-    for (uint64_t now = now_ns(), armed = 0; busy || now < until || (options.rate > 0 && idle_count && due(issued) < until); now = now_ns()) {
+    for (uint64_t now = now_ns(), armed = 0; busy || (issued < options.requests && (now < until || (options.rate > 0 && idle_count && due(issued) < until))); now = now_ns()) {
         uint64_t apart = options.connections ? (uint64_t)(options.stagger * 1e9 / options.connections) : 0, wake = until;
         for (; begun < options.connections && begin + apart * (uint64_t)begun <= now; begun++) next(&connections[begun], now);
         start_due(now);
@@ -351,7 +357,7 @@ static void make_request(const char *file, const char *headers) {
 
 static void read_options(int count, char **words) {
     static const struct option known[] = {{"port", 1, 0, 'p'}, {"host", 1, 0, 'h'}, {"path", 1, 0, 'u'}, {"body", 1, 0, 'b'}, {"header", 1, 0, 'H'},
-        {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"warm-up", 1, 0, 'w'}, {"rate", 1, 0, 'r'}, {"chunks", 1, 0, 'n'}, {"stagger", 1, 0, 'g'},
+        {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"warm-up", 1, 0, 'w'}, {"rate", 1, 0, 'r'}, {"chunks", 1, 0, 'n'}, {"stagger", 1, 0, 'g'}, {"requests", 1, 0, 'N'},
         {"timeout", 1, 0, 't'}, {"expect", 1, 0, 'e'}, {0, 0, 0, 0}};
     static char headers[16384];
     const char *file = NULL, *expect = NULL;
@@ -367,6 +373,7 @@ static void read_options(int count, char **words) {
         case 'w': options.warm_up = atof(optarg); break;
         case 'r': options.rate = atof(optarg); break;
         case 'n': options.chunks = atoi(optarg); break;
+        case 'N': options.requests = strtoull(optarg, NULL, 10); break;
         case 'g': options.stagger = atof(optarg); break;
         case 't': options.timeout = atof(optarg); break;
         case 'e': expect = optarg; break;

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import compileall
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import callboard
 from benchmarks.gateways.gateway import Gateway, Launch, Site
-from benchmarks.gateways.scenarios import MODELS
+from benchmarks.gateways.scenarios import GROWTH_MODELS, MODELS
 
+RELAY, ABOUT_RELAY = "callboard", "Callboard, relay"
 PACKAGE = Path(callboard.__file__).parent
 
 CONFIG = """\
 [server]
 port = {port}
+keep_alive_seconds = 60
+
+# So that ten thousand streams may be open.
+max_concurrency = 20_000
+max_connections = 20_000
+max_connections_per_address = 20_000
 
 # Limits are far away, but counted; there are prices, so the ledger adds up; each request has its log line.
 [limits]
@@ -31,6 +39,7 @@ file = "{log}"
 kind = "openai"
 base_url = "{upstream}/v1"
 api_key = "sk-upstream"
+max_connections = 20_000
 """
 MODEL = """
 [models.{name}]
@@ -55,25 +64,43 @@ def _version(_home: Path) -> str | None:
         return "checkout"
 
 
-def _launch(site: Site, more: str, end: str) -> Launch:
+def _launch(site: Site, *, more: str = "", end: str = "", words: Sequence[str] = ()) -> Launch:
     head = CONFIG.format(port=site.port, log=site.work / "callboard.log", upstream=site.upstream_url)
-    models = "".join(MODEL.format(name=name, more=more) for name in MODELS)
+    models = "".join(MODEL.format(name=name, more=more) for name in (*MODELS, *GROWTH_MODELS))
     file = site.write("callboard.toml", head + models + end)
-    command = (sys.executable, "-m", "callboard.cli.main", "serve", "--config", file)
-    return Launch(argv=command, env={"PYTHONPATH": str(PACKAGE.parent)})
+    command = (sys.executable, "-m", "callboard.cli.main", "serve", *words, "--config", file)
+    return Launch(argv=command, env={"PYTHONPATH": str(PACKAGE.parent)}, responses="/v1/responses")
 
 
 def relay(site: Site) -> Launch:
     """Requests are passed on as they come; limiter, ledger and log line included."""
-    return _launch(site, "", "")
+    return _launch(site)
 
 
 def actors(site: Site) -> Launch:
     """A fallback that cannot relay keeps each request from being passed on: an Assistant runs its turn."""
-    return _launch(site, 'fallbacks = ["spare"]\n', SPARE)
+    return _launch(site, more='fallbacks = ["spare"]\n', end=SPARE)
+
+
+def with_models(count: int) -> Gateway:
+    """Passes requests on, and knows ``count`` models besides those that are asked for."""
+
+    def launch(site: Site) -> Launch:
+        return _launch(site, end="".join(MODEL.format(name=f"idle-{each}", more="") for each in range(count)))
+
+    return Gateway(name=RELAY, about=ABOUT_RELAY, version=_version, launch=launch)
+
+
+def with_workers(count: int) -> Gateway:
+    """Passes requests on in ``count`` processes."""
+
+    def launch(site: Site) -> Launch:
+        return _launch(site, words=("--workers", str(count)))
+
+    return Gateway(name=RELAY, about=ABOUT_RELAY, version=_version, launch=launch)
 
 
 GATEWAYS = (
-    Gateway(name="callboard", about="Callboard, relay", version=_version, launch=relay),
+    Gateway(name=RELAY, about=ABOUT_RELAY, version=_version, launch=relay),
     Gateway(name="callboard-actors", about="Callboard, actor path", version=_version, launch=actors),
 )

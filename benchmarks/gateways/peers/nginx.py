@@ -17,7 +17,7 @@ worker_processes 1;
 pid {work}/nginx.pid;
 error_log stderr error;
 {user}
-events {{ worker_connections 8192; }}
+events {{ worker_connections 24576; }}
 http {{
     access_log off;
     client_body_temp_path {work}/body;

@@ -9,7 +9,7 @@ from benchmarks.gateways.processes import free_port
 def _launch(site: Site) -> Launch:
     where = ("--host", "127.0.0.1", "--port", str(site.port), "--worker-urls", site.upstream_url)
     # One upstream needs no policy that looks at prompts, and the metrics' port must not collide.
-    options = ("--policy", "round_robin", "--log-level", "warning", "--max-concurrent-requests", "4096")
+    options = ("--policy", "round_robin", "--log-level", "warning", "--max-concurrent-requests", "16384")
     metrics = ("--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port()))
     return Launch(argv=(str(site.home / "bin" / "vllm-router"), *where, *options, *metrics))
 
