@@ -278,7 +278,8 @@ def plain(block: Block) -> bytes:
 items = st.one_of(
     st.builds(message, st.text(max_size=6)),
     st.builds(refusal, st.text(max_size=6)),
-    st.builds(function_call, st.just("f"), st.sampled_from(["{}", '{"a": 1}', "{", ""]), st.text(min_size=1)),
+    # An id that is given twice is told apart by the answer's own, which may come too late for that.
+    st.builds(function_call, st.just("f"), st.sampled_from(["{}", '{"a": 1}', "{", ""]), st.uuids().map(str)),
     st.lists(st.text(min_size=1, max_size=4), max_size=3).map(lambda texts: reasoning(*texts)),
 )
 
