@@ -1,5 +1,8 @@
 """Each tool call has exactly one result, in the next message, after every repair."""
 
+from collections import Counter
+from typing import ClassVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,3 +117,27 @@ def test_no_text_is_lost_in_a_repair(conversation: tuple[Message, ...]) -> None:
         return sum(block == HELLO for message in messages for block in message.content)
 
     assert texts(repair(conversation)) == texts(conversation)
+
+
+class CountedId(str):
+    """An id that counts how often it is compared with another."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+    compared: ClassVar[Counter[str]] = Counter()
+
+    def __eq__(self, other: object) -> bool:
+        self.compared["times"] += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_ids_are_not_compared_with_all_others(broken: bool) -> None:
+    count = 1_000
+    calls = [call(CountedId(f"c{number}")) for number in range(count)]
+    results = [result(CountedId(f"c{number}")) for number in range(count - broken)]
+    conversation = (user_text("go"), said(*calls), told(*results))
+    CountedId.compared.clear()
+    repaired = repair(conversation)
+    assert CountedId.compared["times"] <= 20 * count
+    assert (repaired is conversation) != broken

@@ -15,6 +15,7 @@ from callboard.domain.usage import Usage
 from callboard.errors import (
     ConfigurationError,
     Failure,
+    RemoteWireError,
     StreamIncomplete,
     UpstreamError,
     UpstreamUnreachable,
@@ -237,6 +238,17 @@ async def test_an_upstream_that_ignores_the_wish_for_a_stream_is_understood() ->
     async with opened() as (handler, upstream):
         upstream.queue(chat("whole"))
         assert text_of(fold(await answered(handler, stream=True)).content) == "whole"
+
+
+async def test_a_document_too_large_to_be_decoded_is_refused_and_can_still_be_passed_on() -> None:
+    large = "x" * (8 << 20)
+    async with opened() as (handler, upstream):
+        upstream.queue(chat(large), chat(large), chat(large[:-1000]))
+        with pytest.raises(RemoteWireError, match="document of more than 8388608 bytes"):
+            await answered(handler, stream=False)
+        async with await handler.relay(b"{}", stream=False) as response:
+            assert len(await response.read()) > len(large)
+        assert len(text_of(fold(await answered(handler, stream=False)).content)) == len(large) - 1000
 
 
 async def test_an_upstream_that_never_ends_its_framing_still_gives_a_complete_answer() -> None:

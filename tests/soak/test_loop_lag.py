@@ -61,6 +61,21 @@ def many(count: int, message: bytes = b'{"role":"user","content":"x"}') -> bytes
     return b",".join([message] * count)
 
 
+def called(numbers: range) -> bytes:
+    """A message that calls a tool so many times."""
+    call = b'{"id":"c%d","type":"function","function":{"name":"f","arguments":"{}"}}'
+    return b'{"role":"assistant","tool_calls":[%s]}' % b",".join(call % number for number in numbers)
+
+
+def results(numbers: range) -> bytes:
+    """As many messages with results."""
+    return b",".join(b'{"role":"tool","tool_call_id":"c%d","content":"x"}' % number for number in numbers)
+
+
+ATTACHED = (
+    b'{"type":"text","text":"[1 attached to tool result c0]"},'
+    b'{"type":"image_url","image_url":{"url":"http://x/"}}'
+)
 REQUESTS: dict[str, Callable[[], bytes]] = {
     "8 MiB of small values": lambda: with_messages(b"1," * (BODY // 2) + b"1"),
     "8 MiB of empty strings": lambda: with_messages(b'"",' * (BODY // 3) + b'""'),
@@ -90,7 +105,35 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     "one message of 8 MiB of escapes": lambda: with_messages(
         many(1, b'{"role":"user","content":"%s"}' % (b"\\u00e9" * ((BODY - 100) // 6)))
     ),
+    "33,000 messages in turn": lambda: with_messages(
+        many(16_500, b'{"role":"user","content":"x"},{"role":"assistant","content":"x"}')
+    ),
+    "33,000 parts": lambda: with_messages(
+        many(1, b'{"role":"user","content":[%s]}' % many(33_000, b'{"type":"text","text":"x"}'))
+    ),
+    "7,000 calls and their results": lambda: with_messages(
+        b",".join((many(1), called(range(7_000)), results(range(7_000))))
+    ),
+    "8,000 rounds of tools": lambda: with_messages(
+        b",".join(called(range(n, n + 1)) + b"," + results(range(n, n + 1)) for n in range(8_000))
+    ),
+    "13,000 attachments": lambda: with_messages(
+        results(range(1)) + b',{"role":"user","content":[%s]}' % many(13_000, ATTACHED)
+    ),
 }
+ITEMS: dict[str, Callable[[], bytes]] = {
+    "33,000 messages in turn": lambda: many(
+        16_500, b'{"role":"user","content":"x"},{"role":"assistant","content":"x"}'
+    ),
+    "11,000 calls and their results": lambda: b",".join(
+        b'{"type":"function_call","call_id":"c%d","name":"f","arguments":"{}"},'
+        b'{"type":"function_call_output","call_id":"c%d","output":"x"}' % (n, n)
+        for n in range(11_000)
+    ),
+    "49,000 of an unknown type": lambda: many(49_000, b'{"type":"x"}'),
+}
+"""What a request for a response may consist of."""
+
 PLAIN = json.dumps(chat_body("x")).encode()
 STREAMED = json.dumps(chat_body("x", stream=True)).encode()
 
@@ -111,6 +154,21 @@ def tool_calls(count: int) -> bytes:
         for n in range(count)
     ]
     return json.dumps(completion(None, finish_reason="tool_calls", tool_calls=calls)).encode()
+
+
+def pieces_of_calls(count: int) -> bytes:
+    """Two calls that go on in turns, in events of their own."""
+    pieces = (
+        {"index": n % 2, "id": f"call_{n}" if n < 2 else None, "function": {"name": "add", "arguments": text}}
+        for n in range(count)
+        for text in ('{"a":"' if n < 2 else "}" * 500,)
+    )
+    return b"".join(sse(chunk({"tool_calls": [piece]})) for piece in pieces)
+
+
+def message(inner: bytes) -> bytes:
+    """An unstreamed answer with this message."""
+    return b'{"id":"x","choices":[{"index":0,"finish_reason":"stop","message":%s}]}' % inner
 
 
 ANSWERS: dict[str, tuple[bytes, Callable[[], bytes]]] = {
@@ -136,6 +194,20 @@ ANSWERS: dict[str, tuple[bytes, Callable[[], bytes]]] = {
     ),
     "an answer of 30 MiB": (PLAIN, lambda: whole(json.dumps(completion("x " * (15 * MIB))).encode())),
     "1,000 tool calls at once": (PLAIN, lambda: whole(tool_calls(1_000))),
+    "80,000 tool calls at once": (PLAIN, lambda: whole(tool_calls(80_000))),
+    "2,700,000 pieces of content": (
+        PLAIN,
+        lambda: whole(message(b'{"content":[%s]}' % many(2_700_000, b"{}"))),
+    ),
+    "590,000 choices": (PLAIN, lambda: whole(b'{"choices":[%s]}' % many(590_000, b'{"message":0}'))),
+    "two calls in 20,000 pieces": (STREAMED, lambda: framed(pieces_of_calls(20_000), 64 * 1024)),
+    "15,000 tool calls in an event": (
+        STREAMED,
+        lambda: framed(
+            sse(chunk({"tool_calls": [{"index": n, "function": {"name": "f"}} for n in range(15_000)]})),
+            64 * 1024,
+        ),
+    ),
 }
 
 
@@ -213,6 +285,7 @@ class Attack:
 def judge(name: str, lags: list[Lag], seen: set[int], capsys: pytest.CaptureFixture[str]) -> None:
     """Show the figures, and hold them against what is promised."""
     own, late = [lag.own_s for lag in lags], [lag.late_s for lag in lags]
+    assert 500 not in seen
     with capsys.disabled():
         sys.stdout.write(f"\n{name}: own {in_ms(own)}; with the machine's {in_ms(late)}; {sorted(seen)}\n")
     assert percentile(own, 0.99) <= P99_S
@@ -231,6 +304,26 @@ async def test_no_request_blocks_the_loop(
         post(REQUESTS[name]()), whole(json.dumps(completion("x")).encode())
     )
     judge(f"{path}, {name}", lags, seen, capsys)
+
+
+@pytest.mark.parametrize("name", list(ITEMS))
+async def test_no_items_block_the_loop(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = post(b'{"model":"demo-model","input":[%s]}' % ITEMS[name]())
+    request = request.replace(b"/v1/chat/completions", b"/v1/responses", 1)
+    lags, seen = await Attack(tmp_path, "actors").run(request, whole(json.dumps(completion("x")).encode()))
+    judge(f"responses, {name}", lags, seen, capsys)
+
+
+@each_path
+@pytest.mark.parametrize("size", [1, 20])
+async def test_no_framing_blocks_the_loop(
+    size: int, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    body = REQUESTS["one message of 8 MiB"]()
+    request = head + framed(body, size).partition(b"\r\n\r\n")[2]
+    lags, seen = await Attack(tmp_path, path).run(request, whole(json.dumps(completion("x")).encode()))
+    judge(f"{path}, 8 MiB in chunks of {size}", lags, seen, capsys)
 
 
 @each_path

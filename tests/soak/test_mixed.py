@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.fakes.sampler import Sample, rss_bytes, slope, until
+from tests.fakes.sampler import Sample, slope, until
 from tests.fakes.upstream import serve_upstream
 from tests.soak.mix import PROVIDER, SERVER, Mix
 from tests.soak.process import PATHS, Running, relay_config, running
@@ -23,6 +23,13 @@ CLIENTS = 32
 WARM_UP = 150
 MIB = 1 << 20
 QUIET_S = 60
+WINDOWS = 20
+"""Memory is looked at so often, each time at rest: under load it is what the load needs just then."""
+
+MOST_BYTES = 1024
+"""What a thousand requests may leave behind. The system hands memory out by the MiB, so one more in all says
+nothing; `test_memory.py` counts in pieces what is smaller."""
+
 each_path = pytest.mark.parametrize("path", list(PATHS))
 
 
@@ -101,29 +108,22 @@ async def test_a_hundred_thousand_mixed_requests_leave_nothing_behind(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     points: list[tuple[float, float]] = []
-
-    async def watch() -> None:
-        while True:
-            await anyio.sleep(1)
-            points.append((mix.done, rss_bytes(server.process.pid)))
-
     async with serve_upstream() as upstream:
         config = relay_config(upstream.base_url, server=SERVER, provider=PROVIDER)
         async with running(tmp_path, config, start=PATHS[path]) as server:
             before = held(server.sample(), upstream.port)
             mix = Mix(server.port, upstream, seed=2026, tools=path == "actors")
             since = time.perf_counter()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(watch)
-                await mix.run(LONG, 2 * CLIENTS)
-                tasks.cancel_scope.cancel()
+            for _ in range(WINDOWS):
+                await mix.run(LONG // WINDOWS, 2 * CLIENTS)
+                after = await settled(server, upstream.port, before)
+                points.append((mix.done, after.rss_bytes))
             took = time.perf_counter() - since
-            after = await settled(server, upstream.port, before)
             cpu = server.sample().cpu_s
             await anyio.sleep(QUIET_S)  # this is the measurement
             idle = (server.sample().cpu_s - cpu) / QUIET_S
             (tmp_path / "rss").write_text("\n".join(f"{done:.0f} {rss:.0f}" for done, rss in points))
-            growth = slope([point for point in points if point[0] > LONG / 2]) * 1000
+            growth = slope(points[WINDOWS // 2 :]) * 1000
             await log_is_whole(server, mix)
             others = check_accounts(server, mix)
             with capsys.disabled():
@@ -135,6 +135,6 @@ async def test_a_hundred_thousand_mixed_requests_leave_nothing_behind(
                 )
             assert mix.unfair == []
             assert mix.late <= LONG / 10_000
-            assert growth <= 1024
+            assert growth <= MOST_BYTES + MIB / (LONG / 2 / 1000)
             assert idle <= 0.01
             await server.stop()

@@ -115,6 +115,16 @@ def test_a_long_body_in_small_chunks_is_not_mistaken_for_a_lack_of_progress() ->
     assert (parser.complete, len(parser.take())) == (True, 10_000)
 
 
+@pytest.mark.parametrize("size, refused", [(1, True), (15, True), (16, False)])
+def test_a_large_read_of_crumbs_is_refused(size: int, refused: bool) -> None:
+    crumbs = (b"%x\r\n" % size + b"x" * size + b"\r\n") * 12_000
+    if refused:
+        with pytest.raises(RemoteWireError, match="too small"):
+            parse(CHUNKED + crumbs)
+    else:
+        assert len(parse(CHUNKED + crumbs).take()) == size * 12_000
+
+
 def test_header_limits_are_exact() -> None:
     answer = OK + b"ab: cd\r\nContent-Length: 0\r\n\r\n"
     assert parse(answer, limits=Limits(header_count=2)).complete

@@ -252,3 +252,34 @@ async def test_a_peer_that_leaves_during_an_upload_is_noticed() -> None:
     async with serve(script) as server, build(Settings()) as client:
         with anyio.fail_after(5), pytest.raises(UpstreamUnreachable):
             await client.send(upload(server, pieces))
+
+
+def in_turn(*bodies: bytes) -> Script:
+    """One body after another, on whatever connection."""
+    left = iter(bodies)
+
+    async def answer(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(plain(next(left)))
+
+    return answer
+
+
+async def test_an_answer_that_is_over_takes_nothing_of_the_next_on_its_connection() -> None:
+    async with world(in_turn(b"mine", b"another's")) as (server, client):
+        async with await client.send(get(server)) as first:
+            pieces = [await anext(first)]
+            async with await client.send(get(server)) as second:
+                pieces += [piece async for piece in first]
+                assert await second.read() == b"another's"
+        assert pieces == [b"mine"]
+
+
+async def test_an_answer_that_came_whole_is_kept_for_its_reader() -> None:
+    async with (
+        world(in_turn(b"mine", b"another's")) as (server, client),
+        await client.send(get(server)) as first,
+        await client.send(get(server)) as second,
+    ):
+        assert (await second.read(), await first.read()) == (b"another's", b"mine")

@@ -1,6 +1,7 @@
 """The JSON guard: what it refuses, and that it refuses nothing else."""
 
 import json
+from collections.abc import Generator
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from callboard.errors import LocalWireError, RemoteWireError, TooLarge
-from callboard.wire.json import JsonLimits, check, decode
+from callboard.wire.json import STEP_BYTES, JsonLimits, at_once, check, checking, decode
 
 
 def code_of(body: bytes, limits: JsonLimits | None = None) -> str | None:
@@ -212,3 +213,42 @@ def test_an_upstreams_mistake_is_the_upstreams() -> None:
         decode(b'{"items":[{}]}', _DECODER.decode, side="remote")
     with pytest.raises(RemoteWireError):
         decode(b"<html>", _DECODER.decode, side="remote")
+
+
+def test_a_large_body_is_checked_in_steps_and_a_small_one_in_one() -> None:
+    large = b'{"a":"' + b"\\\\" * (10 * STEP_BYTES) + b'"}'
+    assert len(list(checking(large))) >= len(large) // STEP_BYTES
+    assert list(checking(b'{"a" : [[[[[[[[[["1"]]]]]]]]]]}')) == []
+
+
+@pytest.mark.parametrize(
+    "inner, code",
+    [
+        (b'"' + b'\\"' * 200_000 + b'",[' + b"[" * 62 + b"]" * 62 + b"]", None),
+        (b'"' + b'\\"' * 200_000 + b'",[' + b"[" * 63 + b"]" * 63 + b"]", "json_too_deep"),
+        (b'"' + b"9" * 3_000_000 + b'"', None),
+        (b"1" * 1000 + b',"' + b"x" * STEP_BYTES * 2 + b'"', None),
+        (b'"' + b"x" * (STEP_BYTES * 2 - 500) + b'",' + b"1" * 1001, "json_number_too_long"),
+        (b",".join([b"1" * 999] * 2_200), "json_number_too_long"),
+        (b"]" * 300_000, "json_too_complex"),
+        (b'{"a":"' + b"x:" * 200_000 + b'","b":{"a":[1, 2]}}', None),
+        (b'{"a":"' + b"x:" * 200_000 + b'","\\u0061":[1, 2]}', "json_duplicate_key"),
+        (b'{"b":[{"a":"' + b"x" * 400_000 + b'","c":1,"c":2}]}', "json_duplicate_key"),
+        (b",".join([b'{"a":"' + b"x" * 40 + b'"}'] * 9_000) + b',{"a":1,"a":2}', "json_duplicate_key"),
+    ],
+)
+def test_a_large_body_is_held_to_the_same_limits(inner: bytes, code: str | None) -> None:
+    assert code_of(b"[" + inner + b"]") == code
+
+
+def test_steps_give_their_result_when_all_are_done() -> None:
+    done = []
+
+    def steps() -> Generator[None, None, str]:
+        for number in range(3):
+            done.append(number)
+            yield
+        return "result"
+
+    assert at_once(steps()) == "result"
+    assert done == [0, 1, 2]

@@ -15,6 +15,7 @@ from typing import Literal
 
 import anyio
 from anyio import CapacityLimiter
+from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct
 from msgspec.structs import replace
@@ -48,6 +49,8 @@ from callboard.store.hidden_rounds import HiddenRounds, joined
 from callboard.store.memory import MemoryStore, StoredResponse
 
 PARALLEL_CALLS = 8
+MANY_BLOCKS = 2_000
+"""From so many on a conversation is long: each look through it takes so long that others go on in between."""
 
 
 class AssistantSpec(Struct, frozen=True, kw_only=True):
@@ -125,6 +128,7 @@ class LiveTurn:
         self._meter = order.meter
         self._numbering = Numbering()
         self._handler: ProviderHandler | None = None
+        self._is_long = False
 
     async def produce(self, send: MemoryObjectSendStream[TurnEvent]) -> None:
         """Run the turn from its first event to its last."""
@@ -154,6 +158,8 @@ class LiveTurn:
         if order.previous_response_id is not None:
             history = self._company.store.messages(order.previous_response_id, key=order.key)
         messages = joined((*history, *self._company.hidden.restore(order.request.messages, key=order.key)))
+        self._is_long = sum([len(message.content) for message in messages]) > MANY_BLOCKS
+        await self._let_others_go_on()
         own = await self._own_tools()
         asked = order.request
         system = asked.system
@@ -169,10 +175,15 @@ class LiveTurn:
             temperature=self._spec.temperature if asked.temperature is None else asked.temperature,
             max_output_tokens=asked.max_output_tokens or self._spec.max_output_tokens,
         )
+        await self._let_others_go_on()
         policy = turn.TurnPolicy(
             own_tools=frozenset(tool.name for tool in own), max_rounds=self._spec.max_rounds
         )
         return turn.begin(request, policy)
+
+    async def _let_others_go_on(self) -> None:
+        if self._is_long:
+            await checkpoint()
 
     async def _own_tools(self) -> tuple[ToolDefinition, ...]:
         """The tools of ours that this turn offers; the client's own of the same name wins."""
@@ -192,7 +203,10 @@ class LiveTurn:
     ) -> turn.RunTools | turn.Finish:
         providers, meter = self._company.providers, self._meter
         request = self._sendable(state.request)
-        async with LiveGeneration(providers, request, self._order.key, meter) as generation:
+        await self._let_others_go_on()
+        waiting = LiveGeneration(providers, request, self._order.key, meter)
+        await self._let_others_go_on()
+        async with waiting as generation:
             if self._handler is None:
                 await show(send, GenerationStarted(id=self._order.response_id, model=generation.model))
             self._handler = generation.handler

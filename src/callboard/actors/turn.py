@@ -55,6 +55,7 @@ class TurnState(Struct, frozen=True, kw_only=True):
     Attributes:
         request: As the next generation is asked for: its messages grow with the rounds.
         asked: How many messages the turn began with; the rest are the turn's own.
+        clients_tools: Names of the tools that the client runs.
         rounds: Rounds of tools run so far.
         usage: Of the generations so far.
     """
@@ -62,6 +63,7 @@ class TurnState(Struct, frozen=True, kw_only=True):
     policy: TurnPolicy
     request: GenerationRequest
     asked: int
+    clients_tools: frozenset[str] = frozenset()
     rounds: int = 0
     usage: Usage = Usage()
 
@@ -104,7 +106,15 @@ class Finish(Struct, frozen=True, kw_only=True):
 
 def begin(request: GenerationRequest, policy: TurnPolicy) -> Generate:
     """The first step. ``request.tools`` names the client's tools and ours, merged already."""
-    return Generate(state=TurnState(policy=policy, request=request, asked=len(request.messages)))
+    offered = frozenset(tool.name for tool in request.tools)
+    return Generate(
+        state=TurnState(
+            policy=policy,
+            request=request,
+            asked=len(request.messages),
+            clients_tools=offered - policy.own_tools,
+        )
+    )
 
 
 def after_generation(state: TurnState, generation: Generation) -> RunTools | Finish:
@@ -160,9 +170,7 @@ def _next_request(state: TurnState) -> GenerationRequest:
 
 
 def _is_clients(state: TurnState, call: ToolUseBlock) -> bool:
-    if call.name in state.policy.own_tools:
-        return False
-    return any(tool.name == call.name for tool in state.request.tools)
+    return call.name in state.clients_tools
 
 
 def _with_message(state: TurnState, message: Message) -> TurnState:

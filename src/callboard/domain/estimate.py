@@ -48,7 +48,9 @@ def messages_tokens(messages: Iterable[Message]) -> int:
     """Tokens of a conversation or a part of one."""
     total = 0
     for message in messages:
-        total += TOKENS_PER_MESSAGE + sum(_block_tokens(block) for block in message.content)
+        total += TOKENS_PER_MESSAGE
+        for block in message.content:
+            total += _block_tokens(block)
     return total
 
 
@@ -66,8 +68,8 @@ def output_tokens(asked: int | None, limit: int | None) -> int:
 
 def _block_tokens(block: Block) -> int:  # noqa: PLR0911 - one line for each kind of block
     match block:
-        case TextBlock():
-            return tokens_of_bytes(len(block.text.encode()))
+        case TextBlock(text=text):
+            return -(-(len(text) if text.isascii() else len(text.encode())) // BYTES_PER_TOKEN)
         case ThinkingBlock():
             return tokens_of_bytes(len(block.thinking.encode()))
         case RedactedThinkingBlock():
@@ -75,7 +77,7 @@ def _block_tokens(block: Block) -> int:  # noqa: PLR0911 - one line for each kin
         case ToolUseBlock():
             return tokens_of_bytes(len(block.name) + len(bytes(block.input)))
         case ToolResultBlock():
-            return sum(_block_tokens(each) for each in block.content)
+            return sum([_block_tokens(each) for each in block.content])
         case ImageBlock():
             return TOKENS_PER_IMAGE
         case DocumentBlock():

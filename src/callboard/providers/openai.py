@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from callboard.domain.delta import GenerationEvent, GenerationStopped
 from callboard.domain.fold import events_of
-from callboard.errors import ConfigurationError, Failure, LocalWireError, UpstreamError
+from callboard.errors import ConfigurationError, Failure, LocalWireError, RemoteWireError, UpstreamError
 from callboard.providers.forwarding import forwarded_headers, forwarded_url
 from callboard.providers.handler import ForwardedRequest, ProviderCall
 from callboard.providers.openai_conversions import OpenAIConversions
@@ -35,6 +35,8 @@ from callboard.wire.sse import SseDecoder
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 MAX_ERROR_BODY_BYTES = 64 * 1024
+MAX_DOCUMENT_BYTES = 8 << 20
+"""As of a request. What is passed on undecoded, or streamed, may be as long as the transport allows."""
 REST_S = 0.25
 
 
@@ -264,6 +266,10 @@ class _Whole:
         self._body = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+        if len(self._body) + len(piece) > MAX_DOCUMENT_BYTES:
+            raise RemoteWireError(
+                f"the upstream's answer is a document of more than {MAX_DOCUMENT_BYTES} bytes"
+            )
         self._body += piece
         return iter(())
 

@@ -18,24 +18,22 @@ from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.errors import InvalidRequest
 from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.relay import relay
-from callboard.serving.visit import Visit
-from callboard.wire.json import check
+from callboard.serving.visit import Visit, in_turns
 from callboard.wire.openai_chat.encoder import ChunkEncoder
 from callboard.wire.openai_chat.relay import peek
-from callboard.wire.openai_chat.request import ChatRequest, decode_request
+from callboard.wire.openai_chat.request import ChatRequest, decoding
 from callboard.wire.openai_chat.response import encode_response
 
 
 async def chat_completions(visit: Visit) -> None:
     """Answer a chat completion request."""
-    body = await visit.exchange.body(visit.house.max_body_bytes)
-    check(body)
+    body = await visit.document()
     asked = peek(body)
     visit.meter.stream = asked.stream
     if visit.house.relays(asked.model):
         await relay(visit, body, asked)
         return
-    chat = decode_request(body)
+    chat = await in_turns(decoding(body))
     if chat.n > 1:
         raise InvalidRequest("n must be 1 for this model.", param="n", code="unsupported_value")
     order = TurnOrder(

@@ -6,6 +6,8 @@ retries before the first byte and the closing line are the same. The bytes that 
 
 from __future__ import annotations
 
+from anyio.lowlevel import checkpoint
+
 from callboard.actors.provider_system import Demand, Grant
 from callboard.actors.upstream import UpstreamCall
 from callboard.domain.estimate import tokens_of_bytes
@@ -16,6 +18,9 @@ from callboard.serving.visit import Visit
 from callboard.transport.http import HttpResponse
 from callboard.wire.openai_chat.relay import Peek, RelayMeter, rewrite
 from callboard.wire.openai_chat.response import decode_usage
+
+PART_BYTES = 16 * 1024
+"""So much of an answer is looked through at once; between two parts others go on."""
 
 
 async def relay(visit: Visit, body: bytes, asked: Peek) -> None:
@@ -68,10 +73,14 @@ async def _whole(visit: Visit, relayed: _Relayed) -> None:
             body = await answer.read()
         finally:
             visit.meter.enter("own")
+        if len(body) > PART_BYTES:
+            await checkpoint()
         usage = decode_usage(body)
         # Should the upstream not say: the document is more than the answer in it, never less.
         estimated = Usage(input_tokens=call.estimated_prompt_tokens, output_tokens=tokens_of_bytes(len(body)))
         call.consumed(usage or estimated, reported=usage is not None)
+    if len(body) > PART_BYTES:
+        await checkpoint()
     await visit.exchange.respond(answer.status, body)
 
 
@@ -94,9 +103,12 @@ async def _pass_on(
                 meter.enter("own")
             if piece is None:
                 break
-            shown = passing.feed(piece)
-            if shown:
-                await stream.send(shown, between_events=passing.between_events)
+            for at in range(0, len(piece), PART_BYTES):
+                if at:
+                    await checkpoint()
+                shown = passing.feed(piece[at : at + PART_BYTES])
+                if shown:
+                    await stream.send(shown, between_events=passing.between_events)
         rest = passing.end()
         if rest:
             await stream.send(rest)

@@ -12,17 +12,15 @@ from __future__ import annotations
 from callboard.actors.assistant import Respond
 from callboard.actors.live_turn import TurnOrder
 from callboard.serving.events import EVENTS_AHEAD, EventStream
-from callboard.serving.visit import Visit
-from callboard.wire.json import check
-from callboard.wire.openai_responses.request import decode_request
+from callboard.serving.visit import Visit, in_turns
+from callboard.wire.openai_responses.request import decoding
 from callboard.wire.openai_responses.stream import ResponseEncoder
 
 
 async def responses(visit: Visit) -> None:
     """Answer a request for a response."""
-    body = await visit.exchange.body(visit.house.max_body_bytes)
-    check(body)
-    asked = decode_request(body)
+    body = await visit.document()
+    asked = await in_turns(decoding(body))
     visit.meter.stream = asked.stream
     order = TurnOrder(
         request=asked.request,

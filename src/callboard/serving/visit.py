@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from callboard.domain.meter import Meter
 from callboard.serving.auth import Principal
 from callboard.serving.exchange import Exchange
 from callboard.serving.house import House
+from callboard.wire.json import STEP_BYTES, Steps, checking
+
+T = TypeVar("T")
 
 
 class Visit(Struct, frozen=True, kw_only=True):
@@ -20,6 +24,28 @@ class Visit(Struct, frozen=True, kw_only=True):
     principal: Principal
     meter: Meter
     house: House
+
+    async def document(self) -> bytes:
+        """The request's body, which is JSON within its limits. While a large one is checked, others go on.
+
+        Raises what `Exchange.body` and `callboard.wire.json.check` raise.
+        """
+        body = await self.exchange.body(self.house.max_body_bytes)
+        await in_turns(checking(body))
+        if len(body) > STEP_BYTES:
+            await checkpoint()
+        return body
+
+
+async def in_turns(steps: Steps[T]) -> T:
+    """All of the steps, others' work between them; returns what comes of them, and raises what they raise."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await checkpoint()
 
 
 Handler: TypeAlias = Callable[[Visit], Awaitable[None]]

@@ -15,6 +15,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from callboard.errors import RemoteWireError, StreamIncomplete, UpstreamUnreachable
 from callboard.transport.http import Limits
 
+LARGE_READ = 64 * 1024
+CRUMBS, CRUMB_BYTES = 8_192, 16
+"""A large read that brings more than so many pieces, smaller than this on average, is an attack: each costs
+as much as a whole one."""
+
 
 class AnswerParser:
     """Reads one answer, and after `renew` the next one.
@@ -79,6 +84,8 @@ class AnswerParser:
         stalled = self._since_progress > self._limits.header_bytes and not self.complete
         if stalled or self._field_bytes > self._limits.header_bytes:
             self._fault = self._fault or "the upstream's answer has more header bytes than allowed"
+        if len(data) >= LARGE_READ and CRUMBS < len(self._pieces) > self.pending // CRUMB_BYTES:
+            self._fault = "the upstream's answer is framed in pieces too small"
         if self._fault:
             raise RemoteWireError(self._fault)
         if not self._whole:

@@ -271,27 +271,35 @@ class _Lease:
 class _Body:
     """The body of a pooled answer: what the exchange parses, until it is over."""
 
-    __slots__ = ("_exchange", "_lease", "_over")
+    __slots__ = ("_exchange", "_lease", "_left", "_over")
 
     def __init__(self, exchange: Exchange, lease: _Lease) -> None:
         self._exchange = exchange
         self._lease = lease
         self._over = False
+        self._left = b""
 
     def give_back_if_over(self) -> bool:
-        """Give the connection back as soon as the whole answer was parsed, read or not."""
+        """Give the connection back as soon as the whole answer was parsed, read or not.
+
+        From then on its parser is the next call's: what is left of this answer leaves it first.
+        """
         if not self._over and self._exchange.reusable:
             self._over = True
+            self._left = self._exchange.parser.take()
             self._lease.keep()
-        return self._exchange.parser.complete
+        return self._over or self._exchange.parser.complete
 
     @property
     def over(self) -> bool:
         """See `BodySource`."""
-        return self._over and not self._exchange.parser.pending
+        return self._over and not self._left
 
     async def receive(self) -> bytes:
         """The next raw piece; empty at the end."""
+        if self._over:
+            left, self._left = self._left, b""
+            return left
         while not (piece := self._exchange.parser.take()):
             if self.give_back_if_over():
                 await self._lease.drop()

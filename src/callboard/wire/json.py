@@ -5,15 +5,19 @@ the value. What it does not bound or notice is checked here: size, depth, number
 number, and duplicate keys. Each check has a cheap form that settles nearly every document, and an exact form
 for the rest:
 
-- Values: a document of 2N bytes cannot hold more than N of them. A larger one is stripped of its strings and
-  its commas and brackets are counted.
+- Values: a document of 2N bytes cannot hold more than N of them. A larger one is measured without its
+  strings (`callboard.wire.structure`), piece by piece.
 - Depth: the value is built by a decoder whose type is itself only a few levels deep. What is deeper is
-  stripped of its strings, and its brackets are taken away from the innermost outward.
+  measured too.
 - Digits: a number of more than N digits must cover one of the positions N, 2N+1, 3N+2 …; only those are
-  looked at.
-- Duplicate keys: decoding drops one of two pairs, so encoding what was decoded cannot give the same bytes
-  again. Where it does not because of spaces or escapes, the colons are counted: a dropped pair takes one
-  away, and those within strings survive, unless they were written as an escape, and that is searched for.
+  looked at, unless the document is measured anyway.
+- Duplicate keys: decoding drops one of two pairs, so that fewer keys are left than were measured. Where
+  nothing was, encoding what was decoded cannot give the same bytes again. Where it does not because of spaces
+  or escapes, the colons are counted: a dropped pair takes one away, and those within strings survive, unless
+  they were written as an escape, and that is searched for.
+
+A large document takes tens of milliseconds, so that `checking` does it in steps, between which a server lets
+others work.
 
 Source: RFC 8259; section 4 leaves duplicate names, section 9 limits to the implementation.
 """
@@ -22,15 +26,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from callboard.errors import LocalWireError, RemoteWireError, TooLarge
+from callboard.wire.structure import Structure
 
 T = TypeVar("T")
+Steps: TypeAlias = Generator[None, None, T]
+"""Work that may take long, in steps of a few milliseconds; where nothing else waits, `at_once` does it."""
+
 Side: TypeAlias = Literal["local", "remote"]
 """Whose bytes they are: ``local`` is our client's (400), ``remote`` an upstream's (502)."""
 
@@ -54,13 +62,17 @@ class JsonLimits(Struct, frozen=True, kw_only=True):
 DEFAULT_LIMITS = JsonLimits()
 
 _NUMBER = b"0123456789+-.eE"
-_NO_NUMBER = bytes(0x20 if byte not in _NUMBER else byte for byte in range(256))
-_UNIFORM_BRACKETS = bytes.maketrans(b"[{]}", b"(())")
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _encode = msgspec.json.Encoder().encode
 _Scalar = None | bool | int | float | str
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
+
+
+STEP_BYTES = 128 * 1024
+"""So much of a large document is measured in one step."""
+
+FEW_NODES = 5_000
+"""Up to so many values, the keys of a large document are counted sooner than its texts are encoded."""
 
 
 def check(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_LIMITS) -> None:
@@ -71,21 +83,65 @@ def check(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_LIM
         LocalWireError: The client's body breaks JSON or a limit.
         RemoteWireError: The same of an upstream's body.
     """
+    at_once(checking(body, side=side, limits=limits))
+
+
+def at_once(steps: Steps[T]) -> T:
+    """All of the steps; returns what comes of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def checking(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_LIMITS) -> Steps[None]:
+    """`check` in steps of a few milliseconds, or tens where millions of escapes are read.
+
+    Exhaust it: only then has the body passed. Raises as `check` does, on the step that finds it out.
+    """
     if len(body) > limits.max_bytes:
         message = f"the JSON body exceeds {limits.max_bytes} bytes"
         raise TooLarge(message) if side == "local" else RemoteWireError(message)
-    if len(body) > 2 * limits.max_nodes:
-        _check_nodes(body, side, limits.max_nodes)
-    if len(body) > limits.max_digits:
-        _check_digits(body, side, limits.max_digits)
-    if len(body) > limits.max_number_bytes:
-        _check_numbers(body, side, limits.max_number_bytes)
+    structure = None
+    if len(body) > min(2 * limits.max_nodes, limits.max_number_bytes):
+        structure = yield from measuring(body, side=side, limits=limits)
+    elif len(body) > limits.max_digits and _has_long_run(body, limits.max_digits):
+        structure = _measured(body, side, limits)
     try:
-        again = _encode(_build(body, side, limits))
+        value = _build(body, structure, side, limits)
+        if structure is not None and structure.nodes <= FEW_NODES and structure.keys == _keys_of(value):
+            return
+        if len(body) > STEP_BYTES:
+            yield
+        again = _encode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(f"the body is not valid JSON: {error}", side, code="invalid_json") from error
-    if again != body and (again.count(b":") != body.count(b":") or b"\\u003" in body):
-        _check_duplicates(body, side)
+    if again != body:
+        if len(body) > STEP_BYTES:
+            yield
+        if again.count(b":") != body.count(b":") or b"\\u003" in body:
+            del value, again
+            _check_duplicates(body, side)
+
+
+def measuring(body: bytes, *, side: Side, limits: JsonLimits) -> Steps[Structure]:
+    """Hold a document's values and numbers against the limits in steps, without building any; see `checking`.
+
+    Returns:
+        What was measured, when exhausted.
+
+    Raises:
+        LocalWireError: The client's body breaks a limit.
+        RemoteWireError: An upstream's does.
+    """
+    structure = Structure()
+    for at in range(0, len(body), STEP_BYTES):
+        structure.feed(body[at : at + STEP_BYTES])
+        _hold(structure, side, limits)
+        yield
+    return structure
 
 
 def decode(
@@ -141,48 +197,41 @@ _SHALLOW = _shallow(_SHALLOW_LEVELS)
 _ANY = msgspec.json.Decoder()
 
 
-def _build(body: bytes, side: Side, limits: JsonLimits) -> object:
-    """The value, once it is known not to be too deep."""
+def _build(body: bytes, structure: Structure | None, side: Side, limits: JsonLimits) -> object:
+    """The value, once it is known not to be too deep; ``structure`` is the body's, where it was measured."""
     if limits.max_depth >= _SHALLOW_LEVELS:
         try:
             return _SHALLOW.decode(body)
         except msgspec.ValidationError:
             pass  # deeper than that, or a number out of range: the full decoder will say
-    _check_depth(body, side, limits)
+    if (structure or _measured(body, side, limits)).is_deeper_than(limits.max_depth):
+        message = f"the JSON is nested deeper than {limits.max_depth} levels"
+        raise refusal(message, side, code="json_too_deep")
     return _ANY.decode(body)
 
 
-def _check_depth(body: bytes, side: Side, limits: JsonLimits) -> None:
-    structure = _without_strings(body, side, limits.max_nodes)
-    # Each pass takes the innermost brackets away, so the tree becomes lower by exactly one. What is left is
-    # too deep, or does not match and is refused anyway.
-    brackets = structure.translate(_UNIFORM_BRACKETS, _NO_BRACKETS)
-    for _ in range(limits.max_depth):
-        brackets = brackets.replace(b"()", b"")
-    if brackets:
-        message = f"the JSON is nested deeper than {limits.max_depth} levels"
-        raise refusal(message, side, code="json_too_deep")
+def _measured(body: bytes, side: Side, limits: JsonLimits) -> Structure:
+    structure = Structure()
+    structure.feed(body)
+    _hold(structure, side, limits)
+    return structure
 
 
-def _check_nodes(body: bytes, side: Side, max_nodes: int) -> None:
-    structure = _without_strings(body, side, max_nodes).translate(None, b" \t\r\n")
-    filled = structure.count(b"[") + structure.count(b"{") - structure.count(b"[]") - structure.count(b"{}")
-    # Each container that is not empty holds one value more than it has commas; the outermost is one itself.
-    if 1 + structure.count(b",") + filled > max_nodes:
-        raise refusal(f"the JSON holds more than {max_nodes} values", side, code="json_too_complex")
+def _hold(structure: Structure, side: Side, limits: JsonLimits) -> None:
+    """Hold what was counted so far against the limits."""
+    if structure.nodes > limits.max_nodes:
+        message = f"the JSON holds more than {limits.max_nodes} values"
+        raise refusal(message, side, code="json_too_complex")
+    if structure.longest_number > limits.max_digits:
+        message = f"a number in the JSON has more than {limits.max_digits} digits"
+        raise refusal(message, side, code="json_number_too_long")
+    if structure.number_bytes > limits.max_number_bytes:
+        message = f"the numbers in the JSON have more than {limits.max_number_bytes} digits"
+        raise refusal(message, side, code="json_number_too_long")
 
 
-def _without_strings(body: bytes, side: Side, max_nodes: int) -> bytes:
-    """The document with each string cut down to one quotation mark."""
-    if b"\\" in body:
-        # Left to right, so that a pair of backslashes is one escape and never hides the quote after it.
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if body.count(b'"') > 4 * max_nodes:  # a value has at most one key, each at most two quotes
-        raise refusal(f"the JSON holds more than {max_nodes} values", side, code="json_too_complex")
-    return b'"'.join(body.split(b'"')[::2])
-
-
-def _check_digits(body: bytes, side: Side, max_digits: int) -> None:
+def _has_long_run(body: bytes, max_digits: int) -> bool:
+    """Whether more than ``max_digits`` characters of numbers follow each other, be it within a string."""
     for at, byte in enumerate(body[max_digits :: max_digits + 1]):
         if byte in _NUMBER:
             position = max_digits + at * (max_digits + 1)
@@ -190,23 +239,21 @@ def _check_digits(body: bytes, side: Side, max_digits: int) -> None:
             after = body[position : position + max_digits + 1]
             around = len(before.rstrip(_NUMBER)) + len(after.lstrip(_NUMBER))
             if len(before) + len(after) - around > max_digits:
-                break  # a run that long, though perhaps within a string
-    else:
-        return
-    numbers = _without_strings(body, side, len(body)).translate(_NO_NUMBER).split()
-    if max(map(len, numbers), default=0) > max_digits:
-        message = f"a number in the JSON has more than {max_digits} digits"
-        raise refusal(message, side, code="json_number_too_long")
+                return True
+    return False
 
 
-def _check_numbers(body: bytes, side: Side, max_number_bytes: int) -> None:
-    # Texts have digits too, so only a document of many is looked at without its strings.
-    if len(body.translate(None, _NUMBER)) > len(body) - max_number_bytes:
-        return
-    bare = _without_strings(body, side, len(body))
-    if len(bare) - len(bare.translate(None, _NUMBER)) > max_number_bytes:
-        message = f"the numbers in the JSON have more than {max_number_bytes} digits"
-        raise refusal(message, side, code="json_number_too_long")
+def _keys_of(value: object) -> int:
+    """How many keys all objects in it have."""
+    keys, rest = 0, [value]
+    while rest:
+        match rest.pop():
+            case dict() as pairs:
+                keys += len(pairs)
+                rest.extend(pairs.values())
+            case list() as values:
+                rest.extend(values)
+    return keys
 
 
 def _check_duplicates(body: bytes, side: Side) -> None:

@@ -301,3 +301,18 @@ def test_a_conversation_comes_back_whole_and_is_not_changed(conversation: tuple[
     body = msgspec.json.encode({"model": "m", "messages": encode_messages(conversation)})
     assert msgspec.json.encode(conversation) == before
     assert decode_request(body).request.messages == conversation
+
+
+def test_many_attachments_find_their_results_in_order() -> None:
+    answers = [{"role": "tool", "tool_call_id": name, "content": name} for name in ("c1", "c2")]
+    images = [(PNG_PART, JPEG_PART)[n % 3 == 0] for n in range(2_000)]
+    parts = [each for n, image in enumerate(images) for each in (label(1, f"c{n % 2 + 1}"), image)]
+    rest = {"type": "text", "text": "and this"}
+    [message] = domain([*answers, {"role": "user", "content": [*parts, rest]}])
+    first, second, last = message.content
+    assert isinstance(first, ToolResultBlock)
+    assert isinstance(second, ToolResultBlock)
+    media = [(PNG, JPEG)[n % 3 == 0] for n in range(2_000)]
+    assert first.content == (text("c1"), *media[::2])
+    assert second.content == (text("c2"), *media[1::2])
+    assert last == text("and this")

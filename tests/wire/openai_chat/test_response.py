@@ -310,3 +310,27 @@ def test_a_call_of_the_dialect_becomes_a_block() -> None:
     assert decode_tool_call(wire) == tool_use("c", "f", "{}")
     with pytest.raises(TypeError):
         decode_tool_call(Tool(function=FunctionDefinition(name="f")))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"tool_calls": [call("f")] * 1_025},
+        {"content": [{"type": "text", "text": "x"}] * 1_025},
+        {"content": [{}] * 100_001},
+    ],
+    ids=["calls", "pieces", "more values than are counted"],
+)
+def test_a_message_of_more_parts_than_any_model_makes_is_refused(message: dict[str, object]) -> None:
+    with pytest.raises(RemoteWireError, match="more than"):
+        decode_response(document(message))
+
+
+def test_a_document_of_too_many_choices_is_refused() -> None:
+    with pytest.raises(RemoteWireError, match="at most length 128"):
+        decode_response(b'{"choices":[%b]}' % b",".join([b'{"message":{}}'] * 129))
+
+
+def test_a_thousand_calls_and_any_length_of_text_are_read() -> None:
+    assert len(content({"tool_calls": [call("f")] * 1_024})) == 1_024
+    assert content({"content": '[{"' * 200_000}) == (TextBlock(text='[{"' * 200_000),)

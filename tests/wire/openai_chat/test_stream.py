@@ -313,6 +313,47 @@ def test_data_that_breaks_the_dialect_is_the_upstreams_fault(data: bytes) -> Non
         ChunkDecoder().feed(data)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        [calls(*(piece("{}", "f", index=index) for index in range(1_025)))],
+        [calls(piece("{}", "f", index=index)) for index in range(1_025)],
+        [chunk({"content": [{"type": "text", "text": "x"}] * 1_025})],
+        [json.dumps({"choices": [{"delta": {}}] * 1_025}).encode()],
+    ],
+    ids=["calls", "calls one by one", "pieces of content", "choices"],
+)
+def test_an_answer_of_more_parts_than_any_model_makes_is_refused(data: list[bytes]) -> None:
+    with pytest.raises(RemoteWireError, match="more than 1024"):
+        events_of(*data)
+
+
+def test_a_thousand_calls_are_read() -> None:
+    assert len(blocks(*(calls(piece("{}", "f", index=index)) for index in range(1_024)))) == 1_024
+
+
+@pytest.mark.parametrize(
+    "pieces, whole",
+    [
+        (["{", '"a":"}', '"}'], True),
+        (['{"a":"\\', '"}"', "}"], True),
+        (["{} ", " "], True),
+        ([" ", "{}"], True),
+        (['"', 'text"'], False),
+        (["[1]", ""], False),
+        (["{}", "{}"], False),
+        (["]", "{}"], False),
+    ],
+)
+def test_the_next_call_begins_when_the_arguments_are_whole(pieces: list[str], whole: bool) -> None:
+    decoder = ChunkDecoder()
+    decoder.feed(calls(piece("", "f", index=0)))
+    for text in pieces:
+        decoder.feed(calls(piece(text, index=0)))
+    events = decoder.feed(calls(piece("", "g", index=1)))
+    assert any(isinstance(event, BlockStarted) for event in events) == whole
+
+
 def test_what_says_nothing_is_skipped() -> None:
     silent = [
         b'{"id":"","model":"","choices":[],"prompt_filter_results":[]}',

@@ -6,12 +6,20 @@ from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
+from callboard.errors import UnreadableRequest
 from callboard.serving.exchange import JSON, Exchange, Header, too_large
 from callboard.serving.http1 import head
 from callboard.serving.http1.request import Head
 
 EARLY_BYTES = 64 * 1024
 """So much of a body is taken in before anybody asks for it; then the socket is not read."""
+
+AT_ONCE = 1_024
+"""Pieces that are kept apart; then they are joined."""
+
+CRUMB_BYTES, CRUMBS = 64, 16 * 1024
+"""A body of more than so many pieces that are smaller than this on average is an attack: each costs as much
+as a whole one."""
 
 NO_FIELDS: tuple[bytes, frozenset[bytes]] = (b"", frozenset())
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -61,7 +69,9 @@ class Http1Exchange(Exchange):
     __slots__ = (
         "_arrived",
         "_chunked",
+        "_crumbs",
         "_expects",
+        "_gathered",
         "_head",
         "_http_1_0",
         "_pieces",
@@ -84,6 +94,8 @@ class Http1Exchange(Exchange):
         self._http_1_0 = asked.http_1_0
         self._expects = not asked.http_1_0 and b"expect" in asked.headers
         self._pieces: list[bytes] = []
+        self._gathered = bytearray()
+        self._crumbs = 0
         self._size = 0
         self._taken = 0
         self._wanted = False
@@ -95,12 +107,27 @@ class Http1Exchange(Exchange):
     # --- the connection's side ------------------------------------------------------------------------------
 
     def feed(self, piece: bytes) -> None:
-        """A piece of the body has come."""
+        """A piece of the body has come.
+
+        Raises:
+            UnreadableRequest: It comes in crumbs.
+        """
         self._pieces.append(piece)
         self._size += len(piece)
+        if len(self._pieces) == AT_ONCE:
+            self._gather()
         self._wake()
         if self._size > EARLY_BYTES and not self._wanted:
             self._wire.pause()
+
+    def _gather(self) -> None:
+        before = len(self._gathered)
+        self._gathered += b"".join(self._pieces)
+        self._pieces = []
+        if len(self._gathered) - before < CRUMB_BYTES * AT_ONCE:
+            self._crumbs += AT_ONCE
+            if self._crumbs > CRUMBS:
+                raise UnreadableRequest("The request comes in pieces too small.")
 
     def feed_end(self) -> None:
         """The request is whole."""
@@ -120,7 +147,14 @@ class Http1Exchange(Exchange):
             await self._rest_of_body(limit)
         if self._size > limit:
             raise too_large(limit)
+        return self._take()
+
+    def _take(self) -> bytes:
+        """What has come and was not taken."""
         pieces, self._pieces = self._pieces, []
+        if self._gathered:
+            pieces.insert(0, bytes(self._gathered))
+            self._gathered = bytearray()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _rest_of_body(self, limit: int) -> None:
@@ -134,19 +168,18 @@ class Http1Exchange(Exchange):
 
     async def piece(self, limit: int) -> bytes:
         """See `Exchange.piece`."""
-        while not self._pieces and not self.received:
+        while not self._size and not self.received:
             if self._expects:
                 self._expects = False
                 self._wire.write(CONTINUE)
             self._wire.resume()
             self._arrived = self._wire.future()
             await self._arrived
-        pieces, self._pieces = self._pieces, []
         self._taken += self._size
         self._size = 0
         if self._taken > limit:
             raise too_large(limit)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._take()
 
     async def attend(self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None) -> None:
         """See `Exchange.attend`. A client that leaves cancels its connection's task: nobody has to watch."""

@@ -13,9 +13,11 @@ is complete.
 from __future__ import annotations
 
 from callboard.domain.arguments import is_object
+from callboard.errors import RemoteWireError
 from callboard.wire.json import decode
 from callboard.wire.openai_chat.incoming import arguments_text
-from callboard.wire.openai_chat.schema import FunctionDelta, ToolCallDelta
+from callboard.wire.openai_chat.schema import MAX_CALLS, FunctionDelta, ToolCallDelta
+from callboard.wire.structure import Structure
 
 
 class Call:
@@ -24,6 +26,7 @@ class Call:
     Attributes:
         sent_id: What the upstream called it; empty where it has not said.
         waiting: Pieces of its arguments that have not been handed on.
+        queued: It stands, or has stood, in its answer's queue of parts.
         closed: It was complete, and the next has begun.
     """
 
@@ -31,9 +34,12 @@ class Call:
         self.sent_id = ""
         self.name = ""
         self.waiting: list[str] = []
+        self.queued = False
         self.closed = False
         self._arguments: list[str] = []
-        self._known_incomplete = -1
+        self._structure = Structure()
+        self._measured = 0
+        self._complete: bool | None = None
 
     def add(self, function: FunctionDelta | None) -> str:
         """Take in a piece; returns what it adds to the arguments."""
@@ -48,13 +54,15 @@ class Call:
     @property
     def complete(self) -> bool:
         """Whether the arguments are one whole JSON object."""
-        # Asked for each piece of the calls behind this one, so the answer is remembered.
-        if self._known_incomplete == len(self._arguments):
-            return False
-        if is_object("".join(self._arguments).encode("utf-8", "replace")):
-            return True
-        self._known_incomplete = len(self._arguments)
-        return False
+        # Asked for each piece of the calls behind this one, so nothing is read twice: an object is whole
+        # where its brackets balance for the first time, and what is none there never becomes one.
+        if self._complete is None and self._measured < len(self._arguments):
+            unread = "".join(self._arguments[self._measured :])
+            self._measured = len(self._arguments)
+            self._structure.feed(unread.encode("utf-8", "replace"))
+            if self._structure.is_balanced:
+                self._complete = is_object("".join(self._arguments).encode("utf-8", "replace"))
+        return bool(self._complete)
 
 
 class Calls:
@@ -63,6 +71,7 @@ class Calls:
     def __init__(self) -> None:
         self._at: dict[int, Call] = {}
         self._sent: dict[str, Call] = {}
+        self._begun = 0
         self._latest: Call | None = None
         self._legacy: Call | None = None
 
@@ -70,9 +79,16 @@ class Calls:
         return self._latest is not None
 
     def of(self, piece: ToolCallDelta) -> Call:
-        """The call that ``piece`` belongs to, begun if there is none."""
+        """The call that ``piece`` belongs to, begun if there is none.
+
+        Raises:
+            RemoteWireError: There are too many.
+        """
         call = self._known(piece)
         if call is None:
+            self._begun += 1
+            if self._begun > MAX_CALLS:
+                raise RemoteWireError(f"the upstream's answer holds more than {MAX_CALLS} tool calls")
             call = Call()
         if piece.id and not call.sent_id:
             call.sent_id = piece.id

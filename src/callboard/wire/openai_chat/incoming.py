@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -217,16 +218,24 @@ def _with_media(
     The inverse of what `callboard.wire.openai_chat.outgoing` does, so that a conversation survives both ways.
     """
     owners = {result.tool_use_id: at for at, result in enumerate(results)}
-    returned = list(results)
-    rest = content
-    while rest and isinstance(rest[0], TextBlock) and (label := ATTACHED.fullmatch(rest[0].text)):
+    found: dict[int, list[ImageBlock | DocumentBlock]] = {}
+    start = 0
+    while start < len(content) and (label := _label(content[start])):
         count, at = int(label.group(1)), owners.get(label.group(2))
-        media = [block for block in rest[1 : 1 + count] if isinstance(block, ImageBlock | DocumentBlock)]
+        end = start + 1 + count
+        media = [block for block in content[start + 1 : end] if isinstance(block, ImageBlock | DocumentBlock)]
         if at is None or len(media) != count:
             break
-        returned[at] = msgspec.structs.replace(returned[at], content=(*returned[at].content, *media))
-        rest = rest[1 + count :]
-    return returned, rest
+        found.setdefault(at, []).extend(media)
+        start = end
+    returned = list(results)
+    for at, attached in found.items():
+        returned[at] = msgspec.structs.replace(returned[at], content=(*returned[at].content, *attached))
+    return returned, content[start:]
+
+
+def _label(block: Block) -> re.Match[str] | None:
+    return ATTACHED.fullmatch(block.text) if isinstance(block, TextBlock) else None
 
 
 def _unknown(fields: Fields, known: Sequence[str]) -> Extra | None:

@@ -96,6 +96,9 @@ def encode_tool_call(call: ToolUseBlock) -> ToolCall:
 
 
 def _assistant(message: Message) -> tuple[RequestMessage, ...]:
+    match message.content:
+        case (TextBlock(text=text, extra=None),):
+            return (AssistantMessage(content=text, name=_name(message.extra)),)
     texts = [block for block in message.content if isinstance(block, TextBlock)]
     parts: list[Part] = [
         RefusalPart(refusal=block.text) if is_refusal(block) else TextPart(text=block.text) for block in texts
@@ -119,6 +122,9 @@ def _assistant(message: Message) -> tuple[RequestMessage, ...]:
 
 
 def _user(message: Message) -> tuple[RequestMessage, ...]:
+    match message.content:
+        case (TextBlock(text=text),):  # nearly all
+            return (UserMessage(content=text, name=_name(message.extra)),)
     results = tool_results(message)
     answers = tuple(_tool_message(result) for result in results)
     parts: list[Part] = []

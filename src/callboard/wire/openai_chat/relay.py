@@ -8,6 +8,8 @@ field is never taken for one.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -114,8 +116,12 @@ _END_CHUNK = msgspec.json.Decoder(_EndChunk)
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 """What ends an event."""
 
+_END = re.compile(rb"\n\n|\r\n\r\n|\r\r")
+
 _SIGNS = (b'"usage":{', b'"finish_reason":"', b"[DONE]", b'"usage": {', b'"finish_reason": "')
 """What an event may hold that says something about the end of the answer."""
+
+_SIGN = re.compile(b"|".join(re.escape(sign) for sign in _SIGNS))
 
 _SEAM_BYTES = 3
 """An event's end has at most four bytes, so it can begin in this many before a piece."""
@@ -212,9 +218,9 @@ class RelayMeter:
         """Read the events that say something; returns ``whole``, less the usage's chunk if it had to go."""
         hidden: list[slice] = []
         at = 0
-        while (sign := _next_sign(whole, at)) >= 0:
-            start = _event_start(whole, at, sign)
-            end, at = _event_end(whole, sign)
+        while (sign := _SIGN.search(whole, at)) is not None:
+            start = _event_start(whole, at, sign.start())
+            end, at = _event_end(whole, sign.start())
             only_usage = self._read(whole[start:end])
             if only_usage and self._hides_usage and start >= shown:
                 hidden.append(slice(start, at))
@@ -251,11 +257,6 @@ def _says_something(events: bytes) -> bool:
     return False
 
 
-def _next_sign(events: bytes, at: int) -> int:
-    """Where the first sign behind ``at`` is that an event says something; -1 where there is none."""
-    return min((found for sign in _SIGNS if (found := events.find(sign, at)) >= 0), default=-1)
-
-
 def _event_start(events: bytes, at: int, inside: int) -> int:
     """Where the event begins that holds ``inside``; none begins before ``at``."""
     ends = (events.rfind(end, at, inside) + len(end) for end in _ENDS if events.rfind(end, at, inside) >= 0)
@@ -264,5 +265,5 @@ def _event_start(events: bytes, at: int, inside: int) -> int:
 
 def _event_end(events: bytes, inside: int) -> tuple[int, int]:
     """Where the event ends that holds ``inside``, and where the next one begins."""
-    found = ((at, at + len(end)) for end in _ENDS if (at := events.find(end, inside)) >= 0)
-    return min(found, default=(len(events), len(events)))
+    found = _END.search(events, inside)
+    return found.span() if found is not None else (len(events), len(events))

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from callboard.domain.block import Extra
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.model import ModelTraits
 from callboard.domain.tools import ToolChoice, ToolDefinition
-from callboard.wire.json import decode, refusal
+from callboard.wire.json import STEP_BYTES, Steps, at_once, decode, refusal
 from callboard.wire.openai_chat.incoming import Conversation, Fields
 from callboard.wire.openai_chat.outgoing import encode_messages, system_messages
 from callboard.wire.openai_chat.schema import (
@@ -45,6 +45,9 @@ __all__ = [
 ]
 
 DIALECT = "openai_chat"
+
+IN_A_STEP = 2_000
+"""So many messages are taken in at once."""
 
 _INTERPRETED = frozenset(ChatCompletionRequest.__struct_fields__) - CHECKED_ONLY
 _NOT_FOR_REASONING = frozenset(
@@ -83,7 +86,25 @@ def decode_request(body: bytes) -> ChatRequest:
         LocalWireError: It breaks JSON or the dialect; ``param`` names the field, e.g.
             ``messages[1].content``.
     """
-    return decode(body, _decode_request, side="local")
+    return at_once(decoding(body))
+
+
+def decoding(body: bytes) -> Steps[ChatRequest]:
+    """`decode_request` in steps; raises what it raises."""
+    wire = decode(body, _REQUEST.decode, side="local")
+    is_long = len(wire.messages) > IN_A_STEP or len(body) > STEP_BYTES
+    if is_long:
+        yield
+    fields = decode(body, _ALL_FIELDS.decode, side="local")
+    if is_long:
+        yield
+    conversation = Conversation()
+    for index, (message, message_fields) in enumerate(zip(wire.messages, fields.messages, strict=True)):
+        conversation.add(message, message_fields, index)
+        if (index + 1) % IN_A_STEP == 0:
+            yield
+    conversation.flush()
+    return _request(body, wire, fields, conversation)
 
 
 def encode_request(
@@ -133,13 +154,9 @@ def encode_tools(tools: Sequence[ToolDefinition]) -> tuple[Tool, ...]:
     )
 
 
-def _decode_request(body: bytes | Raw) -> ChatRequest:
-    wire = _REQUEST.decode(body)
-    fields = _ALL_FIELDS.decode(body)
-    conversation = Conversation()
-    for index, (message, message_fields) in enumerate(zip(wire.messages, fields.messages, strict=True)):
-        conversation.add(message, message_fields, index)
-    conversation.flush()
+def _request(
+    body: bytes, wire: ChatCompletionRequest, fields: _AllFields, conversation: Conversation
+) -> ChatRequest:
     extra = {
         name: value.copy()
         for name, value in _TOP_FIELDS.decode(body).items()

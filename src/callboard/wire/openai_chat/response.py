@@ -5,7 +5,8 @@ Source: OpenAI API reference, "The chat completion object".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,11 +17,12 @@ from callboard.domain.generation import Generation, StopReason
 from callboard.domain.message import text_of
 from callboard.domain.usage import Usage
 from callboard.errors import RemoteWireError
-from callboard.wire.json import decode
+from callboard.wire.json import DEFAULT_LIMITS, at_once, decode, measuring
 from callboard.wire.openai_chat.error import stream_error
 from callboard.wire.openai_chat.incoming import legacy_tool_use_of, tool_use_of
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE, encode_tool_call, is_refusal
 from callboard.wire.openai_chat.schema import (
+    MAX_CALLS,
     NULL,
     ChatCompletion,
     Choice,
@@ -29,8 +31,11 @@ from callboard.wire.openai_chat.schema import (
     ContentPiece,
     Logprobs,
     PromptTokensDetails,
+    ResponseMessage,
     ToolCall,
 )
+
+T = TypeVar("T")
 
 STOP_REASONS: Mapping[str, StopReason] = {
     "stop": "end_turn",
@@ -53,6 +58,20 @@ FINISH_REASONS: Mapping[StopReason, str] = {
 }
 
 _COMPLETION = msgspec.json.Decoder(ChatCompletion)
+_MESSAGE = msgspec.json.Decoder(ResponseMessage)
+
+MAX_CHOICES = 128
+"""As many as a request may ask for."""
+
+# An array of at most so many: the decoder stops at the first too many, where one for a sequence would go on.
+_CHOICES = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "Choices",
+        [(f"choice_{number}", Choice | None, None) for number in range(MAX_CHOICES)],
+        array_like=True,
+        forbid_unknown_fields=True,
+    )
+)
 
 
 class _Usage(Struct):
@@ -167,17 +186,30 @@ def text_content(content: str | tuple[ContentPiece, ...] | None) -> str:
     """Content as text; some servers send it in pieces."""
     if isinstance(content, str):
         return content
-    return "".join(piece.text for piece in content or ())
+    return "".join([piece.text for piece in few(content or (), "pieces of content")])
+
+
+def few(parts: Sequence[T], what: str) -> Sequence[T]:
+    """``parts`` themselves.
+
+    Raises:
+        RemoteWireError: There are more of them than any model's answer has.
+    """
+    if len(parts) > MAX_CALLS:
+        raise RemoteWireError(f"the upstream's answer holds more than {MAX_CALLS} {what}")
+    return parts
 
 
 def _decode_response(body: bytes | Raw) -> Generation:
     wire = _COMPLETION.decode(body)
-    if not wire.choices:
+    choices = _decode_choices(wire.choices)
+    if not choices:
         if wire.error != NULL:
             raise stream_error(bytes(wire.error))
         raise RemoteWireError("the upstream's answer holds no choice")
-    choice = min(wire.choices, key=lambda one: one.index or 0)
-    content = _content(choice, wire.id or "")
+    choice = min(choices, key=lambda one: one.index or 0)
+    message = _decode_message(choice.message)
+    content = _content(message, choice.logprobs or Logprobs(), wire.id or "")
     finish = choice.finish_reason
     if finish is None and choice.finish_details is not None:
         finish = choice.finish_details.type
@@ -188,15 +220,29 @@ def _decode_response(body: bytes | Raw) -> Generation:
         stop_reason=stop_reason_of(
             finish,
             called=any(isinstance(block, ToolUseBlock) for block in content),
-            refused=bool(choice.message.refusal),
+            refused=bool(message.refusal),
         ),
         usage=None if wire.usage is None else usage_of(wire.usage),
         extra=extra_of(wire.system_fingerprint, wire.service_tier),
     )
 
 
-def _content(choice: Choice, generation_id: str) -> tuple[Block, ...]:
-    message, logprobs = choice.message, choice.logprobs or Logprobs()
+def _decode_choices(raw: Raw) -> list[Choice]:
+    if raw == NULL:
+        return []
+    found = decode(raw, _CHOICES.decode, side="remote", at="choices")
+    return [choice for choice in msgspec.structs.astuple(found) if isinstance(choice, Choice)]
+
+
+def _decode_message(raw: Raw) -> ResponseMessage:
+    """The message, once it is known to hold no more values than a request may."""
+    body = bytes(raw)
+    if len(body) > 2 * DEFAULT_LIMITS.max_nodes:
+        at_once(measuring(body, side="remote", limits=DEFAULT_LIMITS))
+    return decode(body, _MESSAGE.decode, side="remote", at="choices.message")
+
+
+def _content(message: ResponseMessage, logprobs: Logprobs, generation_id: str) -> tuple[Block, ...]:
     blocks: list[Block] = []
     thinking = message.reasoning_content or message.reasoning
     if thinking:
@@ -208,7 +254,7 @@ def _content(choice: Choice, generation_id: str) -> tuple[Block, ...]:
         extra = {REFUSAL: TRUE, **(_text_extra(logprobs.refusal) or {})}
         blocks.append(TextBlock(text=message.refusal, extra=extra))
     seen: set[str] = set()
-    for call in message.tool_calls or ():
+    for call in few(message.tool_calls or (), "tool calls"):
         call_id = unique_id(call.id, seen, generation_id)
         blocks.append(msgspec.structs.replace(tool_use_of(call), id=call_id))
     if message.function_call is not None:

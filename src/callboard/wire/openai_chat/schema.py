@@ -20,6 +20,10 @@ from msgspec import Meta, Raw, Struct
 
 NULL = Raw(b"null")
 
+MAX_CALLS = 1_024
+"""Calls, choices or pieces of content that are read of one answer. No model makes as many; reading an
+unbounded number would take unbounded time."""
+
 # --- requests
 # ---------------------------------------------------------------------------------------------------
 
@@ -300,7 +304,7 @@ class FinishDetails(Struct, frozen=True, kw_only=True):
     type: str | None = None
 
 
-class ContentPiece(Struct, frozen=True, kw_only=True):
+class ContentPiece(Struct, frozen=True, kw_only=True, gc=False):
     """A part of content that some compatible servers answer in pieces."""
 
     type: str = ""
@@ -318,10 +322,10 @@ class ResponseMessage(Struct, frozen=True, kw_only=True):
     reasoning: str | None = None
 
 
-class Choice(Struct, frozen=True, kw_only=True):
-    """One of ``n`` answers."""
+class Choice(Struct, frozen=True, kw_only=True, gc=False):
+    """One of ``n`` answers; ``message`` is a `ResponseMessage`."""
 
-    message: ResponseMessage
+    message: Raw
     index: int | None = 0
     finish_reason: str | None = None
     finish_details: FinishDetails | None = None
@@ -329,11 +333,11 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class ChatCompletion(Struct, frozen=True, kw_only=True):
-    """An unstreamed answer."""
+    """An unstreamed answer; ``choices`` are an array of `Choice`."""
 
     id: str | None = ""
     model: str | None = ""
-    choices: tuple[Choice, ...] | None = ()
+    choices: Raw = NULL
     usage: CompletionUsage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None

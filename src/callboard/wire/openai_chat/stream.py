@@ -42,6 +42,7 @@ from callboard.wire.openai_chat.error import stream_error
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
 from callboard.wire.openai_chat.response import (
     extra_of,
+    few,
     stop_reason_of,
     text_content,
     unique_id,
@@ -103,6 +104,8 @@ class ChunkDecoder:
         events: list[GenerationEvent] = []
         if not self._started:
             self._start(chunk, events)
+        if chunk.choices[1:]:
+            few(chunk.choices, "choices")
         for choice in chunk.choices:
             if not choice.index:
                 self._choice(choice, events)
@@ -146,9 +149,10 @@ class ChunkDecoder:
         if delta.refusal is not None:
             self._refused = self._refused or bool(delta.refusal)
             self._say("refusal", delta.refusal, logprobs.refusal, events)
-        for piece in delta.tool_calls or ():
-            call = self._calls.of(piece)
-            self._call(call, call.add(piece.function), events)
+        if delta.tool_calls:
+            for piece in few(delta.tool_calls, "tool calls"):
+                call = self._calls.of(piece)
+                self._call(call, call.add(piece.function), events)
         if delta.function_call is not None:
             call = self._calls.legacy()
             self._call(call, call.add(delta.function_call), events)
@@ -172,7 +176,8 @@ class ChunkDecoder:
             if arguments.strip():
                 raise RemoteWireError("a tool call went on although its arguments were complete")
             return
-        if call not in self._queue:
+        if not call.queued:
+            call.queued = True
             self._queue.append(call)
         if self._open and call is self._queue[0]:
             if arguments:

@@ -16,7 +16,7 @@ from callboard.domain.block import TextBlock
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.errors import InvalidRequest, NotFound
-from callboard.wire.json import decode, refusal
+from callboard.wire.json import STEP_BYTES, Steps, at_once, decode, refusal
 from callboard.wire.openai_responses.incoming import Conversation
 from callboard.wire.openai_responses.response import on_a_line
 from callboard.wire.openai_responses.schema import (
@@ -32,6 +32,9 @@ from callboard.wire.openai_responses.schema import (
 )
 
 DIALECT = "openai_responses"
+
+IN_A_STEP = 2_000
+"""So many items are taken in at once."""
 
 _HAS_A_PLACE = frozenset(
     {
@@ -76,9 +79,16 @@ def decode_request(body: bytes) -> ResponsesRequest:
         InvalidRequest: It asks for what we do not do.
         NotFound: It refers to what we do not keep.
     """
+    return at_once(decoding(body))
+
+
+def decoding(body: bytes) -> Steps[ResponsesRequest]:
+    """`decode_request` in steps; raises what it raises."""
     wire = decode(body, _REQUEST.decode, side="local")
     _refuse_what_we_lack(wire)
-    conversation = _conversation(wire)
+    if len(body) > STEP_BYTES:
+        yield
+    conversation = yield from _conversation(wire)
     fields = _FIELDS.decode(body)
     tools = _tools(wire)
     text = wire.text or TextConfig()
@@ -121,7 +131,7 @@ def _refuse_what_we_lack(wire: CreateResponse) -> None:
         raise NotFound("There is no such conversation: conversations are not kept.")
 
 
-def _conversation(wire: CreateResponse) -> Conversation:
+def _conversation(wire: CreateResponse) -> Steps[Conversation]:
     conversation = Conversation()
     if wire.instructions:
         conversation.system.append(TextBlock(text=wire.instructions))
@@ -130,6 +140,8 @@ def _conversation(wire: CreateResponse) -> Conversation:
     else:
         for index, item in enumerate(wire.input):
             conversation.add(item, f"input[{index}]")
+            if (index + 1) % IN_A_STEP == 0:
+                yield
     if not (conversation.messages or conversation.system or wire.previous_response_id):
         raise refusal("it holds nothing for the model", "local", param="input")
     return conversation
