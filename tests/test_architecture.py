@@ -52,6 +52,7 @@ CONFINED = {
     "httpcore2": {"transport"},
     "httptools": {"transport", "serving"},
     "h2": {"transport"},
+    "apsw": {"store"},
     "structlog": {"telemetry"},
     "uvicorn": set(),
     "mcp": {"tools", "actors"},
@@ -152,7 +153,7 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
         ("callboard.kernel", {"httpx2", "uvicorn", "structlog", "callboard.domain", "callboard.config"}),
         (
             "callboard.runtime",
-            {"httpx2", "httpcore2", "uvicorn", "mcp", "xllamacpp", "callboard.serving", "trio"},
+            {"httpx2", "httpcore2", "uvicorn", "mcp", "xllamacpp", "callboard.serving", "trio", "apsw"},
         ),
     ],
 )

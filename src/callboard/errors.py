@@ -15,6 +15,8 @@
     │   │   ├── UnknownModel
     │   │   ├── UnknownAssistant
     │   │   └── UnknownResponse     previous_response_id names no stored response
+    │   ├── Conflict                what is stored meanwhile stands against it           409
+    │   │   └── VersionConflict, AlreadyExists
     │   ├── MethodNotAllowed        the route exists, not for this HTTP method           405
     │   ├── TooLarge                the body, or a header, exceeds its limit              413
     │   ├── UnsupportedMedia        the body's type or compression is not accepted       415
@@ -23,7 +25,8 @@
     │   ├── BudgetExceeded          the money for this key or model is spent             429
     │   ├── Overloaded              no room now; try again shortly                       503
     │   │   ├── MailboxFull         a REJECT mailbox is at capacity
-    │   │   └── Draining            the system is stopping and admits nothing new
+    │   │   ├── Draining            the system is stopping and admits nothing new
+    │   │   └── StoreUnavailable    the disk is full, failing, read-only, or locked by others
     │   ├── ActorStopped            the asked actor has ended for good                   503
     │   ├── DeadlineExceeded        the caller's time ran out                            504
     │   └── UpstreamError           a provider failed us                                 502
@@ -90,11 +93,7 @@ class LocalWireError(InvalidRequest):
 
 
 class UnreadableRequest(InvalidRequest):
-    """The HTTP message itself is broken, too large in its head, or did not come in time.
-
-    Attributes:
-        status: 400, 408, 417, 431, 501 or 505.
-    """
+    """The HTTP message is broken, its head too large or it too late: ``status`` 400 to 431, 501 or 505."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -150,6 +149,21 @@ class UnknownResponse(NotFound):
     """``previous_response_id`` names no response that the store still holds."""
 
     type: ClassVar[str] = "previous_response_not_found"
+
+
+class Conflict(Refusal):
+    """What is stored by now stands against the change; nothing of it was done."""
+
+    type: ClassVar[str] = "conflict"
+    status_hint: ClassVar[int] = 409
+
+
+class VersionConflict(Conflict):
+    """Somebody else has written since it was read. Read again, and decide anew."""
+
+
+class AlreadyExists(Conflict):
+    """The id or key is taken."""
 
 
 class TooLarge(Refusal):
@@ -226,6 +240,12 @@ class Draining(Overloaded):
     """The system is stopping and admits nothing new."""
 
 
+class StoreUnavailable(Overloaded):
+    """The store's disk is full, failing or read-only, or others hold it locked. Nothing is acknowledged."""
+
+    type: ClassVar[str] = "store_unavailable"
+
+
 class ActorStopped(Refusal):
     """The asked actor has ended for good, or its supervisor gave it up. Asking again is no use."""
 
@@ -234,11 +254,7 @@ class ActorStopped(Refusal):
 
 
 class DeadlineExceeded(Refusal, TimeoutError):
-    """The caller's deadline passed before the work was done.
-
-    It is a `TimeoutError` too: the work and its asker have one deadline, and whether the work says so first
-    or the asker's own scope raises is a matter of which task runs first.
-    """
+    """The caller's deadline passed first. A `TimeoutError` too: the asker's own scope may say so first."""
 
     type: ClassVar[str] = "deadline_exceeded"
     retryable: ClassVar[bool] = True
@@ -361,10 +377,7 @@ class RemoteWireError(UpstreamError):
 
 
 class ToolError(CallboardError):
-    """A tool's way to say, in words meant for the model, why it cannot do what it was asked.
-
-    It never reaches a client as an error: the call's result becomes this text, marked as an error.
-    """
+    """A tool's way to say why it cannot do what it was asked. The model, not the client, is told its text."""
 
     type: ClassVar[str] = "tool_error"
 
@@ -380,9 +393,6 @@ class Failure(CallboardError):
 
 
 class ActorFailed(Failure):
-    """The asked actor crashed, or returned without answering, while it handled the request.
-
-    The cause is attached as ``__cause__``. The request was handled at most once and is not tried again.
-    """
+    """The asked actor crashed over the request, or did not answer it. It is not handled a second time."""
 
     type: ClassVar[str] = "actor_failed"

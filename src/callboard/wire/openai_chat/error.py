@@ -39,6 +39,7 @@ _TYPES: Mapping[type[Refusal], tuple[str, str | None]] = {
     errors.UnknownModel: ("invalid_request_error", "model_not_found"),
     errors.UnknownAssistant: ("invalid_request_error", "assistant_not_found"),
     errors.UnknownResponse: ("invalid_request_error", "previous_response_not_found"),
+    errors.Conflict: ("invalid_request_error", "conflict"),
     errors.TooLarge: ("invalid_request_error", "request_too_large"),
     errors.MethodNotAllowed: ("invalid_request_error", "method_not_allowed"),
     errors.UnsupportedMedia: ("invalid_request_error", "unsupported_media_type"),

@@ -1,0 +1,97 @@
+"""Archivist: the only writer of the store. It commits together what comes together.
+
+While one group is being synced the next gathers, so that the price of a sync is shared by all who wait for
+it. When as many wait as one group holds, the actor takes no more, its mailbox fills, and then senders wait:
+a slow disk slows them down, and grows nothing. Whoever leaves meanwhile takes nothing back: a commit that
+the Archivist has taken is made.
+
+Reading is not its business; whoever has the store reads from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+import anyio
+
+from callboard.errors import CallboardError
+from callboard.kernel import Actor, Context, MailboxSpec, Request
+from callboard.store import Change, Store
+
+LARGEST_GROUP = 256
+"""Commits that are synced together at most, and as many as gather meanwhile."""
+
+
+class Commit(Request["Archivist", None], frozen=True, kw_only=True):
+    """Do ``changes`` in their order, all or none. Answered once they are durable.
+
+    Raises:
+        Conflict, NotFound: What the first change says that cannot be done.
+        StoreUnavailable: Nothing could be written.
+    """
+
+    changes: tuple[Change, ...]
+
+
+class _Entry:
+    """A commit that waits, and what came of it."""
+
+    __slots__ = ("changes", "over", "refusal")
+
+    def __init__(self, changes: tuple[Change, ...]) -> None:
+        self.changes = changes
+        self.over = anyio.Event()
+        self.refusal: CallboardError | None = None
+
+    async def wait(self) -> None:
+        await self.over.wait()
+        if self.refusal is not None:
+            raise self.refusal
+
+
+class Archivist(Actor[Commit]):
+    """See the module's docstring.
+
+    Args:
+        store: Opened and closed by whoever made it, so that a restart loses nothing.
+    """
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1024)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._gathered: list[_Entry] = []
+
+    @asynccontextmanager
+    async def running(self, context: Context[Archivist]) -> AsyncIterator[None]:
+        """Starts the task that writes."""
+        self._work = anyio.Event()
+        self._room = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def receive(self, message: Commit, context: Context[Archivist]) -> None:
+        """Adds to the next group, once that has room."""
+        entry = _Entry(message.changes)
+        while len(self._gathered) >= LARGEST_GROUP:
+            self._room = anyio.Event()
+            await self._room.wait()
+        self._gathered.append(entry)
+        self._work.set()
+        context.reply_from(message, entry.wait)
+
+    async def _write(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work = anyio.Event()
+            group, self._gathered = self._gathered, []
+            self._room.set()
+            # An end that cannot wait leaves the group to the store, which finishes what it has begun.
+            outcomes = await self._store.commit_all([entry.changes for entry in group])
+            for entry, outcome in zip(group, outcomes, strict=True):
+                entry.refusal = outcome
+                entry.over.set()
