@@ -13,12 +13,14 @@ from contextlib import (
 )
 from pathlib import Path
 
-from callboard.actors.assistant import Assistant, Respond
-from callboard.actors.live_turn import TurnOrder
+from callboard.actors.archivist import Archivist
+from callboard.actors.assistant import Abandon, Assistant, Respond
+from callboard.actors.order import Keeping, TurnOrder
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.rate_limiter import Accounts, GetAccounts, RateLimiter
 from callboard.config import Config, load
 from callboard.config.load import ConfigSource
+from callboard.domain.block import ToolUseBlock
 from callboard.domain.fold import Fold
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, user_text
@@ -28,6 +30,7 @@ from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, InvalidRequest, UnknownAssistant
 from callboard.kernel import ActorRef, Observer, System, open_system
 from callboard.providers.registry import Registry
+from callboard.store.opening import open_store
 from callboard.telemetry import schema
 from callboard.telemetry.libraries import library_logs
 from callboard.telemetry.logging import Log, open_log
@@ -72,6 +75,11 @@ class Runtime:
     def providers(self) -> ActorRef[ProviderSystem]:
         """Decides who serves a model."""
         return self.system.ref(self.wiring.provider_system)
+
+    @property
+    def archivist(self) -> ActorRef[Archivist]:
+        """Writes to the store."""
+        return self.system.ref(self.wiring.archivist)
 
     @property
     def limiter(self) -> ActorRef[RateLimiter]:
@@ -161,6 +169,15 @@ class Runtime:
         """Write what should not have happened to the log: its class and place, not its text."""
         observe_bug(self.log, request_id, error)
 
+    async def give_up(self, assistant: str, response_id: str) -> None:
+        """Have an assistant stop its work on a response that was ended in the store, if it has any."""
+        child = self.wiring.assistants.get(assistant, self.wiring.chat)
+        await self.system.ref(child).tell(Abandon(response_id=response_id))
+
+    def check_model(self, model: str) -> None:
+        """Raise `UnknownModel` for a model that no provider serves."""
+        self.wiring.routes.candidates(model)
+
     def relays(self, model: str) -> bool:
         """Whether requests for ``model`` may be passed on as they come: no tool of ours is on offer."""
         return not self.has_tools and self.wiring.relays(model)
@@ -183,7 +200,7 @@ class Runtime:
             key="local",
             meter=Meter(new_id("req_"), route, time.perf_counter_ns),
             previous_response_id=previous_response_id,
-            store=store,
+            keep=Keeping(created_at_s=int(time.time()), streamed=True) if store else None,
             # What we keep for somebody, we also keep within bounds for him; what he keeps is his.
             truncation="auto" if store else "disabled",
         )
@@ -222,14 +239,16 @@ def _encodable(text: str) -> str:
 
 async def _collect(events: AsyncIterator[TurnEvent]) -> Reply:
     fold = Fold()
-    started: dict[str, ToolStarted] = {}
+    started: list[ToolUseBlock] = []
     runs: list[ToolRun] = []
     async for event in events:
         match event:
             case ToolStarted():
-                started[event.call.id] = event
+                started.append(event.call)
             case ToolFinished():
-                runs.append(ToolRun(call=started[event.result.tool_use_id].call, result=event.result))
+                call = next(call for call in started if call.id == event.result.tool_use_id)
+                started.remove(call)
+                runs.append(ToolRun(call=call, result=event.result))
             case _:
                 fold.apply(event)
     generation = fold.result()
@@ -258,7 +277,7 @@ async def open_runtime(
 
     Args:
         config: A path, a mapping, a `Config`; by default ``callboard.toml`` here or above, else the built-in
-            defaults: the local model, everything in memory.
+            defaults: the local model, and a store in ``.callboard`` here.
         tools: Functions marked with `callboard.tool`.
         sources: Further sources of tools.
         registry: The kinds of provider, where there are more than come with Callboard.
@@ -266,20 +285,24 @@ async def open_runtime(
 
     Raises:
         ConfigurationError: One line that says what to mend.
+        StoreUnavailable: The store cannot be opened.
     """
     chosen = load(config, environ=os.environ, cwd=Path.cwd())
     every = (*((FunctionTools(tools),) if tools else ()), *sources)
     lines = log or open_log(chosen.log)
     try:
-        wiring = wire(
-            chosen,
-            sources=every,
-            observe=lambda observation: observe_domain(lines, observation),
-            on_line=lambda line: observe_ledger(lines, line),
-            registry=registry,
-        )
-        async with open_system(wiring.tree, observe=lambda event: observe_kernel(lines, event)) as system:
-            yield Runtime(chosen, wiring, system, lines, has_tools=bool(every))
+        folder = Path.cwd() if chosen.path is None else chosen.path.parent
+        async with open_store(chosen.store.url, folder) as store:
+            wiring = wire(
+                chosen,
+                sources=every,
+                store=store,
+                observe=lambda observation: observe_domain(lines, observation),
+                on_line=lambda line: observe_ledger(lines, line),
+                registry=registry,
+            )
+            async with open_system(wiring.tree, observe=lambda event: observe_kernel(lines, event)) as system:
+                yield Runtime(chosen, wiring, system, lines, has_tools=bool(every))
     finally:
         if log is None:
             lines.close()

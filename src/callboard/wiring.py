@@ -6,9 +6,11 @@ The tree, in starting order (stopping is the reverse)::
     ├── rate_limiter         limits and ledger
     ├── provider_system      routes, health, grants                     asks rate_limiter
     ├── tool_runner          the runtime's own tools
-    └── assistants
-        ├── chat             answers /v1/chat/completions               asks provider_system, tool_runner
-        └── NAME …           one for each configured assistant
+    ├── archivist            the only writer of the store
+    ├── assistants
+    │   ├── chat             answers what names no assistant            asks the three above it
+    │   └── NAME …           one for each configured assistant
+    └── caretaker            what other processes left unfinished       tells assistants, archivist
 
 A crash of the limiter restarts it alone: limits, ledger and stored conversations are values made here, which
 outlive the actors that use them.
@@ -24,12 +26,21 @@ from functools import partial
 
 from msgspec import Struct
 
+from callboard.actors.archivist import Archivist
 from callboard.actors.assistant import Assistant, Cast
-from callboard.actors.live_turn import AssistantSpec
+from callboard.actors.caretaker import Caretaker
+from callboard.actors.order import AssistantSpec
 from callboard.actors.provider_system import ProviderSystem, Upstreams
 from callboard.actors.rate_limiter import RateLimiter, Till
 from callboard.actors.tool_runner import ToolRunner
-from callboard.config import Config, LocalProvider, OpenAIProvider, ProviderConfig, ScriptedProvider
+from callboard.config import (
+    Config,
+    LocalProvider,
+    OpenAIProvider,
+    ProviderConfig,
+    ScriptedProvider,
+    StoreConfig,
+)
 from callboard.domain.model import PICOUSD_PER_USD
 from callboard.domain.observation import Observation
 from callboard.kernel import Child, Supervisor
@@ -42,10 +53,13 @@ from callboard.providers.registry import Registry, default_registry
 from callboard.providers.routing import Health, RouteTable
 from callboard.providers.settings import ProviderSettings
 from callboard.store.hidden_rounds import HiddenRounds
-from callboard.store.memory import MemoryStore
+from callboard.store.records import RetentionPolicy
+from callboard.store.store import Store
+from callboard.store.watch import Watch
 from callboard.tools.source import ToolSource
 from callboard.transport.http import Timeouts
 
+RESPONSES_IN_MEMORY = 100
 CHAT = "chat"
 """Name of the assistant behind /v1/chat/completions: no instructions, every tool."""
 
@@ -65,6 +79,9 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     rate_limiter: Child[RateLimiter]
     provider_system: Child[ProviderSystem]
     tool_runner: Child[ToolRunner]
+    archivist: Child[Archivist]
+    store: Store
+    watch: Watch
     chat: Child[Assistant]
     assistants: Mapping[str, Child[Assistant]]
     routes: RouteTable
@@ -85,6 +102,7 @@ def wire(
     config: Config,
     *,
     sources: Sequence[ToolSource],
+    store: Store,
     observe: Callable[[Observation], None],
     on_line: Callable[[LedgerLine], None],
     registry: Registry | None = None,
@@ -94,6 +112,7 @@ def wire(
     Args:
         config: What the operator decided.
         sources: Where the runtime's own tools come from.
+        store: Open as long as the tree runs.
         observe: Told of everything that happens to requests.
         on_line: Told of every ledger line.
         registry: The kinds of provider; those that come with Callboard by default.
@@ -105,41 +124,67 @@ def wire(
     handlers = {each.name: registry.build(_settings(each)) for each in config.providers}
     routes = RouteTable(config.models, providers=handlers, catch_all=config.default_provider)
     limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, on_line)))
-    upstreams = Upstreams(
-        routes=routes,
-        handlers=handlers,
-        health=partial(_fresh_health, tuple(handlers)),
-        random=random.SystemRandom().random,
-        observe=observe,
-    )
+    upstreams = _upstreams(routes, handlers, observe)
     providers = Child(name="provider_system", start=partial(ProviderSystem, upstreams, limiter))
     tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources)))
+    watch = Watch()
+    archivist = Child(name="archivist", start=partial(Archivist, store, watch.written))
     cast = Cast(
         providers=providers,
         traits_of=lambda model: routes.candidates(model)[0].traits,
         tools=tools,
-        store=MemoryStore(max_responses=config.store.max_responses),
+        archivist=archivist,
+        store=store,
         hidden=HiddenRounds(),
         observe=observe,
+        now_s=time.time,
     )
-    no_assistant = AssistantSpec(name=CHAT, max_rounds=config.server.max_rounds)
-    chat = Child(name=CHAT, start=partial(Assistant, no_assistant, cast))
-    assistants = {
-        spec.name: Child(name=f"assistant:{spec.name}", start=partial(Assistant, spec, cast))
-        for spec in _assistants(config)
-    }
+    chat, assistants = _assistants(config, cast)
     company = Supervisor(name="assistants", children=(chat, *assistants.values()))
+    caretaker = _caretaker(cast, {CHAT: chat, **assistants}, config.store)
     return Wiring(
-        tree=Supervisor(name="callboard", children=(limiter, providers, tools, company)),
+        tree=Supervisor(
+            name="callboard", children=(limiter, providers, tools, archivist, company, caretaker)
+        ),
         rate_limiter=limiter,
         provider_system=providers,
         tool_runner=tools,
+        archivist=archivist,
+        store=store,
+        watch=watch,
         chat=chat,
         assistants=assistants,
         routes=routes,
         relaying=frozenset(name for name, handler in handlers.items() if _relays(handler)),
         handlers=handlers,
     )
+
+
+def _upstreams(
+    routes: RouteTable, handlers: Mapping[str, ProviderHandler], observe: Callable[[Observation], None]
+) -> Upstreams:
+    return Upstreams(
+        routes=routes,
+        handlers=handlers,
+        health=partial(_fresh_health, tuple(handlers)),
+        random=random.SystemRandom().random,
+        observe=observe,
+    )
+
+
+def _caretaker(
+    cast: Cast, assistants: Mapping[str, Child[Assistant]], store: StoreConfig
+) -> Child[Caretaker]:
+    most = store.max_responses
+    if most is None and store.url == "memory:":
+        most = RESPONSES_IN_MEMORY
+    days = store.max_age_days
+    policy = RetentionPolicy(
+        max_responses=most,
+        max_age_s=None if days is None else days * 86_400,
+        max_bytes=store.max_bytes,
+    )
+    return Child(name="caretaker", start=partial(Caretaker, cast, assistants, policy))
 
 
 def new_id(prefix: str) -> str:
@@ -151,8 +196,10 @@ def _relays(handler: ProviderHandler) -> bool:
     return isinstance(handler, RelayHandler) and handler.dialect == "openai_chat"
 
 
-def _assistants(config: Config) -> list[AssistantSpec]:
-    return [
+def _assistants(config: Config, cast: Cast) -> tuple[Child[Assistant], dict[str, Child[Assistant]]]:
+    """The one that answers what names no assistant, and the configured ones."""
+    chat = AssistantSpec(name=CHAT, max_rounds=config.server.max_rounds)
+    specs = (
         AssistantSpec(
             name=each.name,
             model=each.model,
@@ -163,7 +210,12 @@ def _assistants(config: Config) -> list[AssistantSpec]:
             max_rounds=each.max_rounds,
         )
         for each in config.assistants
-    ]
+    )
+    named = {
+        spec.name: Child(name=f"assistant:{spec.name}", start=partial(Assistant, spec, cast))
+        for spec in specs
+    }
+    return Child(name=CHAT, start=partial(Assistant, chat, cast)), named
 
 
 def _till(config: Config, on_line: Callable[[LedgerLine], None]) -> Till:

@@ -21,6 +21,7 @@ from benchmarks.gateways.scenarios import (
 )
 from benchmarks.gateways.table import ANCHORS, FLOORS, GATEWAYS, GROWN, OURS
 from callboard.config.load import load
+from callboard.store import InMemoryStore
 from callboard.wiring import wire
 
 
@@ -50,7 +51,9 @@ def test_ours_relays_or_runs_a_turn_as_its_name_says(model: str, tmp_path: Path)
     for launch, relays in ((callboard.relay, True), (callboard.actors, False)):
         file = Path(launch(site(tmp_path)).argv[-1])
         config = load(file, environ={}, cwd=tmp_path)
-        wiring = wire(config, sources=(), observe=lambda _: None, on_line=lambda _: None)
+        wiring = wire(
+            config, sources=(), store=InMemoryStore(), observe=lambda _: None, on_line=lambda _: None
+        )
         assert wiring.relays(model) is relays
         assert config.limits.requests_per_minute is not None
         assert tomllib.loads(file.read_text())["log"]["file"].startswith(str(tmp_path))

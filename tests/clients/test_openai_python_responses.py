@@ -121,7 +121,7 @@ async def test_errors_are_the_clients_own_classes() -> None:
         with pytest.raises(NotFoundError) as unknown:
             await openai.responses.create(model="demo-model", input="hi", previous_response_id="resp_1")
         with pytest.raises(BadRequestError) as refused:
-            await openai.responses.create(model="demo-model", input="hi", background=True)
+            await openai.responses.create(model="demo-model", input="hi", background=True, store=False)
     codes = [raised.value.code for raised in (missing, unknown, refused)]
     assert codes == ["model_not_found", "previous_response_not_found", "unsupported_value"]
 

@@ -41,7 +41,7 @@ TABLE = [
     ("API_ADAPTER_PORT", 8080, "9001", 9001),
     ("MCP_TOOL_REFRESH_INTERVAL", 10.0, "3.5", 3.5),
     ("MCP_SERVERS_CONFIG_PATH", None, "servers.json", "servers.json"),
-    ("MAX_CONVERSATION_HISTORY", 100, "7", 7),
+    ("MAX_CONVERSATION_HISTORY", None, "7", 7),
     ("MAX_TOOL_CALL_ITERATIONS", (25, 25), "3", (3, 3)),
     ("HEARTBEAT_INTERVAL", 15.0, "2.5", 2.5),
     ("HEARTBEAT_INTERVAL", 15.0, "0", 1.0),

@@ -219,12 +219,13 @@ def test_a_config_is_given_back_as_it_is(tmp_path: Path) -> None:
             'callboard.toml:2: [log] level: expected "debug", "info", "warn" or "error"',
         ),
         (
-            '[store]\nurl = "sqlite:///x.db"\n',
-            'callboard.toml:2: [store] url: sqlite: comes in a later release; use "memory:"',
+            '[store]\nurl = "postgresql://x"\n',
+            "callboard.toml:2: [store] url: postgresql: comes in a later release; "
+            'use "sqlite:///PATH" or "memory:"',
         ),
         (
             '[store]\nurl = "mango:x"\n',
-            'callboard.toml:2: [store] url: mango: is no back end we know; use "memory:"',
+            'callboard.toml:2: [store] url: mango: is no back end we know; use "sqlite:///PATH" or "memory:"',
         ),
         (
             '[limits]\nurl = "redis://x"\n',

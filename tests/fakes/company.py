@@ -64,6 +64,7 @@ async def company(
         "providers": {name: {"kind": "scripted"} for name in names},
         "models": {f"{name}-model": {"provider": name} for name in names},
         "assistants": {"default": {"model": f"{names[0]}-model"}},
+        "store": {"url": "memory:"},
         **(config or {}),
     }
     with tempfile.TemporaryDirectory() as folder:

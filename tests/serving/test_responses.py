@@ -84,11 +84,11 @@ async def test_a_string_is_one_message_of_the_users() -> None:
     assert request.system == (TextBlock(text="Be brief."),)
 
 
-async def test_nothing_is_kept_and_nothing_is_claimed_to_be() -> None:
+async def test_what_is_not_to_be_kept_is_not_and_nothing_else_is_claimed() -> None:
     async with served(Stage(demo=Script())) as server:
-        kept = await server.client.post("/v1/responses", json=body(store=True))
-        gone = await server.client.post("/v1/responses", json=body(previous_response_id=kept.json()["id"]))
-    assert kept.json()["store"] is False
+        unkept = await server.client.post("/v1/responses", json=body(store=False))
+        gone = await server.client.post("/v1/responses", json=body(previous_response_id=unkept.json()["id"]))
+    assert unkept.json()["store"] is False
     assert gone.status_code == 404
     error = gone.json()["error"]
     assert (error["code"], error["param"]) == ("previous_response_not_found", "previous_response_id")
@@ -198,7 +198,7 @@ async def test_what_only_other_servers_know_does_no_harm() -> None:
         (b"{", 400, None, "invalid_json"),
         (b'{"model": "demo-model"}', 400, "input", "invalid_type"),
         (
-            b'{"model": "demo-model", "input": "hi", "background": true}',
+            b'{"model": "demo-model", "input": "hi", "background": true, "store": false}',
             400,
             "background",
             "unsupported_value",

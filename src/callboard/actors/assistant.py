@@ -1,22 +1,46 @@
-"""Assistant: answers turns. Each live turn is a task of its own, owned by the actor that started it."""
+"""Assistant: answers turns.
+
+A turn with a reader is a task of its own, owned by the actor that started it and cancelled when the reader
+leaves. A turn in the background is an actor of its own, a session of this one; see
+`callboard.actors.background`.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import ClassVar, TypeAlias, assert_never
 
 from msgspec import Struct
 
-from callboard.actors.live_turn import AssistantSpec, Company, LiveTurn, TurnOrder
+from callboard.actors.archivist import Archivist
+from callboard.actors.background import BackgroundTurn, GiveUp
+from callboard.actors.kept_order import decode_order
+from callboard.actors.live_turn import LiveTurn
+from callboard.actors.order import AssistantSpec, Company, TurnOrder, order_of
 from callboard.actors.provider_system import ProviderSystem
+from callboard.actors.recorder import Recorder
 from callboard.actors.tool_runner import ToolRunner
+from callboard.domain.meter import Meter
 from callboard.domain.model import ModelTraits
 from callboard.domain.observation import Observation
 from callboard.domain.turn import TurnEvent
-from callboard.kernel import Actor, Child, Context, MailboxSpec, Overflow, StreamRequest
+from callboard.domain.turn_log import LogEvent
+from callboard.kernel import (
+    Actor,
+    ActorRef,
+    Child,
+    Context,
+    MailboxSpec,
+    Notice,
+    Overflow,
+    Restart,
+    StreamRequest,
+)
 from callboard.store.hidden_rounds import HiddenRounds
-from callboard.store.memory import MemoryStore
+from callboard.store.records import ResponseRecord
+from callboard.store.store import Store
 
 
 class Respond(StreamRequest["Assistant", TurnEvent], frozen=True, kw_only=True):
@@ -31,26 +55,50 @@ class Respond(StreamRequest["Assistant", TurnEvent], frozen=True, kw_only=True):
     order: TurnOrder
 
 
+class Undertake(Notice["Assistant"], frozen=True, kw_only=True):
+    """See a stored response through to its end, for whoever reads its log.
+
+    Attributes:
+        record: A live one that this store owns.
+        log: What has happened of it already.
+    """
+
+    record: ResponseRecord
+    log: tuple[LogEvent, ...] = ()
+
+
+class Abandon(Notice["Assistant"], frozen=True, kw_only=True):
+    """Stop working on a response: somebody has ended it in the store. Nothing, where nobody works on it."""
+
+    response_id: str
+
+
+_Message: TypeAlias = Respond | Undertake | Abandon
+
+
 class Cast(Struct, frozen=True, kw_only=True):
     """Whom assistants work with, as wiring names them.
 
     Attributes:
         traits_of: What the model that a request names can do; raises `UnknownModel` where there is none.
         store, hidden: Outlive the actor, so that its restart forgets no conversation.
+        now_s: Seconds since the epoch.
     """
 
     providers: Child[ProviderSystem]
     traits_of: Callable[[str], ModelTraits]
     tools: Child[ToolRunner]
-    store: MemoryStore
+    archivist: Child[Archivist]
+    store: Store
     hidden: HiddenRounds
     observe: Callable[[Observation], None]
+    now_s: Callable[[], float]
 
 
-class Assistant(Actor[Respond]):
+class Assistant(Actor[_Message]):
     """One configured assistant.
 
-    Its state is its description, so a restart loses nothing but the turns that are live.
+    Its state is its description and the turns that are live, and of those what is kept is in the store.
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1024, overflow=Overflow.REJECT)
@@ -59,6 +107,7 @@ class Assistant(Actor[Respond]):
         self._spec = spec
         self._cast = cast
         self._company: Company
+        self._background: dict[str, ActorRef[BackgroundTurn]] = {}
 
     @asynccontextmanager
     async def running(self, context: Context[Assistant]) -> AsyncIterator[None]:
@@ -68,13 +117,54 @@ class Assistant(Actor[Respond]):
             providers=context.ref(cast.providers),
             traits_of=cast.traits_of,
             tools=context.ref(cast.tools),
+            archivist=context.ref(cast.archivist),
             store=cast.store,
             hidden=cast.hidden,
             observe=cast.observe,
+            now_s=cast.now_s,
         )
         yield
 
-    async def receive(self, message: Respond, context: Context[Assistant]) -> None:
-        """Starts the turn in a task of its own."""
-        live = LiveTurn(self._spec, self._company, message.order)
-        context.stream_from(message, live.produce)
+    async def receive(self, message: _Message, context: Context[Assistant]) -> None:
+        """Starts the turn in a task, or in an actor, of its own."""
+        match message:
+            case Respond():
+                live = LiveTurn(self._spec, self._company, message.order)
+                context.stream_from(message, live.produce)
+            case Undertake():
+                await self._undertake(message, context)
+            case Abandon():
+                working = self._background.get(message.response_id)
+                if working is not None:
+                    await working.tell(GiveUp())
+            case _:
+                assert_never(message)
+
+    async def _undertake(self, message: Undertake, context: Context[Assistant]) -> None:
+        record = message.record
+        asked = decode_order(record.request)
+        # Its attempts are accounted under a name that no process before this one has used.
+        meter = Meter(
+            asked.request_id,
+            "background",
+            time.perf_counter_ns,
+            account_id=f"{record.id}.{record.version}",
+        )
+        live = LiveTurn(
+            self._spec,
+            self._company,
+            order_of(record, meter),
+            recorder=Recorder(self._company.archivist, record, stored=True),
+            log=message.log,
+        )
+
+        def over() -> None:
+            self._background.pop(record.id, None)
+            self._company.observe(meter.close())
+
+        child = Child(
+            name=f"turn:{record.id}",
+            start=lambda: BackgroundTurn(live, over),
+            restart=Restart.TEMPORARY,
+        )
+        self._background[record.id] = await context.spawn(child)

@@ -1,7 +1,10 @@
 """One live turn: performs the steps that the pure `callboard.actors.turn` decides.
 
-Generations are made through `callboard.actors.generation`, tools run through the ToolRunner, and the
-conversation is stored before the last event is shown, so that whoever has seen the end can go on from it.
+Generations are made through `callboard.actors.generation`, tools run through the ToolRunner. What is kept of
+the turn goes to its log first (`callboard.actors.recorder`): that it began, what tools are to be run, what
+they came to, that a part of the answer is whole, and how it ended are durable before anybody sees them or
+anything follows from them. So another process can go on from the log (`callboard.actors.progress`), and
+whoever has seen the end can follow it.
 
 Where the order allows it, each generation is sent as much of the conversation as the model's window holds
 (`callboard.domain.budget`). That is a matter of sending only: the turn goes on with the whole conversation,
@@ -10,31 +13,30 @@ and stores it, so that a model with a larger window, asked later, is sent more a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio import CapacityLimiter
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectSendStream
-from msgspec import Struct
 from msgspec.structs import replace
 
 from callboard.actors import turn
 from callboard.actors.generation import LiveGeneration
 from callboard.actors.numbering import Numbering
-from callboard.actors.provider_system import ProviderSystem
-from callboard.actors.tool_runner import ListTools, RunTool, ToolRunner
+from callboard.actors.order import AssistantSpec, Company, TurnOrder, record_of
+from callboard.actors.progress import Progress
+from callboard.actors.recorder import Recorder
+from callboard.actors.tool_runner import ListTools, RunTool
 from callboard.domain.block import TextBlock, ToolResultBlock, ToolUseBlock
 from callboard.domain.budget import fitting, prompt_budget
-from callboard.domain.delta import GenerationStarted, GenerationStopped
-from callboard.domain.generation import GenerationRequest
+from callboard.domain.delta import BlockStarted, GenerationStarted, GenerationStopped
+from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.message import Message, tool_uses
-from callboard.domain.meter import Meter
-from callboard.domain.model import ModelTraits
 from callboard.domain.observation import (
     CommandCompleted,
     CommandStarted,
+    EndNotKept,
     Observation,
     ProviderAnswered,
     ToolExecuted,
@@ -42,72 +44,26 @@ from callboard.domain.observation import (
 )
 from callboard.domain.pairing import repair
 from callboard.domain.tools import ToolDefinition
-from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
-from callboard.kernel import ActorRef
-from callboard.providers.handler import ProviderHandler
-from callboard.store.hidden_rounds import HiddenRounds, joined
-from callboard.store.memory import MemoryStore, StoredResponse
+from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent, is_complete
+from callboard.domain.turn_log import (
+    HiddenCall,
+    LogEvent,
+    RoundEnded,
+    TurnBroken,
+    TurnInterrupted,
+    broken,
+)
+from callboard.domain.usage import Usage
+from callboard.errors import CallboardError, Conflict, NotFound
+from callboard.providers.tool_results import tool_result
+from callboard.store.hidden_rounds import joined
+from callboard.store.records import Status
 
 PARALLEL_CALLS = 8
 MANY_BLOCKS = 2_000
 """From so many on a conversation is long: each look through it takes so long that others go on in between."""
-
-
-class AssistantSpec(Struct, frozen=True, kw_only=True):
-    """An assistant as the operator describes it.
-
-    Attributes:
-        name: What users call it by.
-        model: What answers where the request names no model.
-        instructions: Go before whatever instructions the request has.
-        tools: Names of the tools it may use; None allows all there are.
-        max_rounds: Rounds of tools in one turn.
-    """
-
-    name: str
-    model: str = ""
-    instructions: str = ""
-    tools: tuple[str, ...] | None = None
-    temperature: float | None = None
-    max_output_tokens: int | None = None
-    max_rounds: int = 25
-
-
-class Company(Struct, frozen=True, kw_only=True):
-    """Whom an assistant works with, and what it knows of models (see `callboard.actors.assistant.Cast`)."""
-
-    providers: ActorRef[ProviderSystem]
-    traits_of: Callable[[str], ModelTraits]
-    tools: ActorRef[ToolRunner]
-    store: MemoryStore
-    hidden: HiddenRounds
-    observe: Callable[[Observation], None]
-
-
-class TurnOrder(Struct, frozen=True, kw_only=True):
-    """What is asked of an assistant.
-
-    Attributes:
-        request: An empty ``model`` means the assistant's; ``tools`` are the client's own.
-        response_id: The answer's name, chosen by the asker.
-        key: Whose limits, history and tools apply.
-        meter: The request's running account; the turn writes to it until the stream is left.
-        previous_response_id: The stored answer that this turn follows.
-        store: Whether the conversation is kept, so that a later turn can follow this one.
-        truncation: ``auto`` sends what fits where the conversation is longer than the model's window, as far
-            as the operator has stated it; the latest turn goes whole or is refused with `ContextTooLong`.
-            ``disabled`` sends everything, and what does not fit is the provider's to refuse: it is for
-            clients that keep their conversations themselves and must not lose any of one unawares.
-            Source: OpenAI Responses API, "Create a model response", ``truncation``.
-    """
-
-    request: GenerationRequest
-    response_id: str
-    key: str
-    meter: Meter
-    previous_response_id: str | None = None
-    store: bool = False
-    truncation: Literal["auto", "disabled"] = "disabled"
+LAST_WRITE_S = 5.0
+"""Time for the store to take the end of a turn that broke off."""
 
 
 async def show(send: MemoryObjectSendStream[TurnEvent], event: TurnEvent) -> None:
@@ -119,44 +75,103 @@ async def show(send: MemoryObjectSendStream[TurnEvent], event: TurnEvent) -> Non
 
 
 class LiveTurn:
-    """See the module's docstring. Used once."""
+    """See the module's docstring. Used once.
 
-    def __init__(self, spec: AssistantSpec, company: Company, order: TurnOrder) -> None:
+    Args:
+        spec: Who answers.
+        company: Whom it works with.
+        order: What is asked.
+        recorder: Writes the log of a turn that is stored already; for any other it is made here.
+        log: What happened in another process, where the turn is continued.
+    """
+
+    def __init__(
+        self,
+        spec: AssistantSpec,
+        company: Company,
+        order: TurnOrder,
+        *,
+        recorder: Recorder | None = None,
+        log: Sequence[LogEvent] = (),
+    ) -> None:
         self._spec = spec
         self._company = company
         self._order = order
         self._meter = order.meter
+        self._log = log
+        if recorder is None and order.keep is not None:
+            recorder = Recorder(company.archivist, record_of(order, order.keep, spec.name, spec.model))
+        self._recorder = recorder
+        self._send: MemoryObjectSendStream[TurnEvent] | None = None
         self._numbering = Numbering()
-        self._handler: ProviderHandler | None = None
+        self._begun = False
         self._is_long = False
+        self._state: turn.TurnState | None = None
 
     async def produce(self, send: MemoryObjectSendStream[TurnEvent]) -> None:
-        """Run the turn from its first event to its last."""
+        """Run the turn from its first event to its last, for one reader."""
+        self._send = send
+        await self._account_for(self._perform)
+
+    async def undertake(self) -> None:
+        """Run the turn for whoever reads its log.
+
+        Cancelled, it stands as it is, and can be continued.
+        """
+        recorder = self._recorder
+        if recorder is None:
+            raise RuntimeError("nobody would ever hear of a turn that is not kept")
+        keep_up = recorder.keep_up
+
+        async def perform() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(keep_up)
+                await self._perform()
+                tasks.cancel_scope.cancel()
+
+        await self._account_for(perform)
+
+    async def _account_for(self, perform: Callable[[], Awaitable[None]]) -> None:
         started_us = self._meter.elapsed_us()
-        self._meter.assistant = self._spec.name
+        request_id, assistant = self._meter.request_id, self._spec.name
+        self._meter.assistant = assistant
         self._meter.response_id = self._order.response_id
-        self._observe(CommandStarted(request_id=self._meter.request_id, assistant=self._spec.name))
-        step: turn.Generate | turn.RunTools | turn.Finish = await self._begin()
-        while not isinstance(step, turn.Finish):
-            if isinstance(step, turn.Generate):
-                step = await self._generate(step.state, send)
-            else:
-                step = await self._run_tools(step, send)
-        self._keep(step)
-        await show(send, GenerationStopped(stop_reason=step.stop_reason, usage=step.state.usage))
+        self._observe(CommandStarted(request_id=request_id, assistant=assistant))
+        try:
+            await perform()
+        except BaseException as error:
+            await self._break_off(error)
+            raise
         self._observe(
             CommandCompleted(
-                request_id=self._meter.request_id,
-                assistant=self._spec.name,
+                request_id=request_id,
+                assistant=assistant,
                 duration_us=self._meter.elapsed_us() - started_us,
             )
         )
 
-    async def _begin(self) -> turn.Generate:
+    async def _perform(self) -> None:
+        step, pending = await self._begin()
+        while not isinstance(step, turn.Finish):
+            self._state = step.state
+            if isinstance(step, turn.Generate):
+                step = await self._generate(step.state)
+            else:
+                step = await self._run_tools(step, pending)
+                pending = None
+        self._state = step.state
+        await self._finish(step)
+
+    # --- beginning
+    # ------------------------------------------------------------------------------------------
+
+    async def _begin(self) -> tuple[turn.Step, Progress | None]:
+        """The first step; where the turn is continued, with what was done of it."""
         order = self._order
         history: tuple[Message, ...] = ()
         if order.previous_response_id is not None:
-            history = self._company.store.messages(order.previous_response_id, key=order.key)
+            chain = await self._company.store.chain(order.key, order.previous_response_id)
+            history = tuple(message for link in chain for message in (*link.input, *link.produced))
         messages = joined((*history, *self._company.hidden.restore(order.request.messages, key=order.key)))
         self._is_long = sum([len(message.content) for message in messages]) > MANY_BLOCKS
         await self._let_others_go_on()
@@ -179,11 +194,21 @@ class LiveTurn:
         policy = turn.TurnPolicy(
             own_tools=frozenset(tool.name for tool in own), max_rounds=self._spec.max_rounds
         )
-        return turn.begin(request, policy)
+        first = turn.begin(request, policy)
+        return self._continued(first) if self._log else (first, None)
 
-    async def _let_others_go_on(self) -> None:
-        if self._is_long:
-            await checkpoint()
+    def _continued(
+        self, first: turn.Generate
+    ) -> tuple[turn.Generate | turn.RunTools | turn.Finish, Progress]:
+        progress = Progress(first)
+        progress.feed(self._log)
+        if progress.within_a_generation:
+            interrupted = TurnInterrupted()
+            progress.feed((interrupted,))
+            self._log_only(interrupted)
+        self._begun = progress.begun
+        self._numbering = Numbering(progress.shown)
+        return progress.step, progress
 
     async def _own_tools(self) -> tuple[ToolDefinition, ...]:
         """The tools of ours that this turn offers; the client's own of the same name wins."""
@@ -198,23 +223,24 @@ class LiveTurn:
             if tool.name not in clients and (allowed is None or tool.name in allowed)
         )
 
-    async def _generate(
-        self, state: turn.TurnState, send: MemoryObjectSendStream[TurnEvent]
-    ) -> turn.RunTools | turn.Finish:
-        providers, meter = self._company.providers, self._meter
+    # --- the steps
+    # ------------------------------------------------------------------------------------------
+
+    async def _generate(self, state: turn.TurnState) -> turn.RunTools | turn.Finish:
+        meter = self._meter
         request = self._sendable(state.request)
         await self._let_others_go_on()
-        waiting = LiveGeneration(providers, request, self._order.key, meter)
+        waiting = LiveGeneration(self._company.providers, request, self._order.key, meter)
         await self._let_others_go_on()
         async with waiting as generation:
-            if self._handler is None:
-                await show(send, GenerationStarted(id=self._order.response_id, model=generation.model))
-            self._handler = generation.handler
+            if not self._begun:
+                self._begun = True
+                await self._tell(GenerationStarted(id=self._order.response_id, model=generation.model))
             self._numbering.next_generation()
             async for event in generation:
                 shown = self._numbering.shown(event, hide=lambda call: turn.runs_here(state, call))
                 if shown is not None:
-                    await show(send, shown)
+                    await self._tell(shown)
         result = generation.result
         if result is None:
             raise RuntimeError("a generation ended without its last event and without an error")
@@ -228,6 +254,7 @@ class LiveTurn:
                 tokens=usage.total_tokens if usage is not None else 0,
             )
         )
+        self._log_only(_round_of(state, result))
         return turn.after_generation(state, result)
 
     def _sendable(self, request: GenerationRequest) -> GenerationRequest:
@@ -238,37 +265,46 @@ class LiveTurn:
         budget = prompt_budget(traits, request.max_output_tokens)
         return request if budget is None else fitting(request, budget, window_tokens=traits.context_window)
 
-    async def _run_tools(
-        self, step: turn.RunTools, send: MemoryObjectSendStream[TurnEvent]
-    ) -> turn.Generate | turn.Finish:
-        for call in step.calls:
-            await show(send, ToolStarted(call=call))
-        results: list[ToolResultBlock | None] = [None] * len(step.calls)
+    async def _run_tools(self, step: turn.RunTools, done: Progress | None) -> turn.Generate | turn.Finish:
+        """Run the calls of ``step`` but for those that were ``done`` before; none twice that must not be."""
+        results = dict(done.results) if done is not None else {}
+        started = frozenset(done.started if done is not None else ())
+        # A model that gives two calls one name means one call.
+        calls = {call.id: call for call in step.calls if call.id not in results}
+        await self._announce([call for call in calls.values() if call.id not in started])
         places = CapacityLimiter(PARALLEL_CALLS)
 
-        async def run(place: int, call: ToolUseBlock) -> None:
+        async def run(call: ToolUseBlock) -> None:
             async with places:
-                results[place] = await self._run_tool(call)
+                result = await self._run_tool(call, again=call.id in started)
+            results[call.id] = result
+            await self._tell(ToolFinished(name=call.name, result=result))
 
         self._meter.enter("tool")
         try:
             async with anyio.create_task_group() as tasks:
-                for place, call in enumerate(step.calls):
-                    tasks.start_soon(run, place, call)
+                for call in calls.values():
+                    tasks.start_soon(run, call)
         finally:
             self._meter.enter("own")
-        done = tuple(result for result in results if result is not None)
-        for call, result in zip(step.calls, done, strict=True):
-            await show(send, ToolFinished(name=call.name, result=result))
-        return turn.after_tools(step, done)
+        return turn.after_tools(step, tuple(results[call.id] for call in step.calls))
 
-    async def _run_tool(self, call: ToolUseBlock) -> ToolResultBlock:
-        if self._handler is None:
-            raise RuntimeError("tools were called before anything was generated")
+    async def _announce(self, calls: Sequence[ToolUseBlock]) -> None:
+        """Say what is going to be run, before it is."""
+        events = [ToolStarted(call=call) for call in calls]
+        if self._recorder is not None:
+            for event in events:
+                self._recorder.add(event)
+            await self._recorder.settle()
+        if self._send is not None:
+            for event in events:
+                await show(self._send, event)
+
+    async def _run_tool(self, call: ToolUseBlock, *, again: bool) -> ToolResultBlock:
         request_id, assistant = self._meter.request_id, self._spec.name
         self._observe(ToolExecuting(request_id=request_id, assistant=assistant, name=call.name))
         since_us = self._meter.elapsed_us()
-        outcome = await self._company.tools.ask(RunTool(call=call))
+        outcome = await self._company.tools.ask(RunTool(call=call, again=again))
         self._observe(
             ToolExecuted(
                 request_id=request_id,
@@ -278,15 +314,22 @@ class LiveTurn:
                 failed=outcome.is_error,
             )
         )
-        return self._handler.make_tool_result(call.id, outcome)
+        return tool_result(call.id, outcome)
 
-    def _keep(self, finish: turn.Finish) -> None:
-        order, state = self._order, finish.state
-        if order.store:
-            self._company.store.save(
-                StoredResponse(response_id=order.response_id, key=order.key, messages=state.request.messages)
-            )
-        elif finish.reason == "client_tools" and len(state.produced) > 1:
+    # --- the end
+    # --------------------------------------------------------------------------------------------
+
+    async def _finish(self, finish: turn.Finish) -> None:
+        order, state, recorder = self._order, finish.state, self._recorder
+        last = GenerationStopped(stop_reason=finish.stop_reason, usage=state.usage)
+        if recorder is not None:
+            recorder.add(last)
+            self._meter.finished_at_s = now_s = int(self._company.now_s())
+            produced = state.produced
+            complete = is_complete(finish.stop_reason, (block for each in produced for block in each.content))
+            await recorder.end("completed" if complete else "incomplete", produced, now_s)
+        if finish.reason == "client_tools" and len(state.produced) > 1:
+            # Who sends the conversation back himself sends it without what our tools found.
             shown = frozenset(
                 call.id
                 for message in state.produced
@@ -294,6 +337,68 @@ class LiveTurn:
                 if not turn.runs_here(state, call)
             )
             self._company.hidden.remember(shown, state.produced, key=order.key)
+        if self._send is not None:
+            await show(self._send, last)
+
+    async def _break_off(self, error: BaseException) -> None:
+        """Keep how far the turn came. Nobody was told of one that is not stored yet, so it has not been."""
+        recorder, state = self._recorder, self._state
+        if recorder is None or not recorder.stored:
+            return
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        cancelled = not isinstance(error, Exception) or isinstance(error, anyio.get_cancelled_exc_class())
+        keep = self._order.keep
+        if cancelled and keep is not None and keep.background:
+            return
+        recorder.add(TurnBroken(why="cancelled") if cancelled else broken(error))
+        produced = () if state is None else state.produced
+        status: Status = "cancelled" if cancelled else "failed"
+        with anyio.move_on_after(LAST_WRITE_S, shield=True):
+            try:
+                await recorder.end(status, produced, int(self._company.now_s()))
+            except (Conflict, NotFound):
+                pass  # somebody else has ended it, or deleted it, and that is why we are here
+            except CallboardError as unwritten:
+                self._observe(EndNotKept(response_id=self._order.response_id, error_type=unwritten.type))
+
+    # --- telling
+    # --------------------------------------------------------------------------------------------
+
+    async def _tell(self, event: TurnEvent) -> None:
+        """Log an event, and show it to the reader when what has to be durable before is."""
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.add(event)
+            if self._is_boundary(event):
+                await recorder.settle()
+        if self._send is not None:
+            await show(self._send, event)
+
+    def _is_boundary(self, event: TurnEvent) -> bool:
+        """Whether ``event`` must be durable before anything follows from it.
+
+        The first block is shown to begin after the answer; each further one tells that the one before is
+        whole.
+        """
+        if isinstance(event, ToolFinished):
+            return True
+        if self._send is None or self._order.keep is None or not self._order.keep.streamed:
+            return False
+        return isinstance(event, GenerationStarted) or (isinstance(event, BlockStarted) and event.index > 0)
+
+    def _log_only(self, event: LogEvent) -> None:
+        if self._recorder is not None:
+            self._recorder.add(event)
 
     def _observe(self, observation: Observation) -> None:
         self._company.observe(observation)
+
+
+def _round_of(state: turn.TurnState, result: Generation) -> RoundEnded:
+    hidden = tuple(
+        HiddenCall(place=place, call=block)
+        for place, block in enumerate(result.content)
+        if isinstance(block, ToolUseBlock) and turn.runs_here(state, block)
+    )
+    return RoundEnded(stop_reason=result.stop_reason, usage=result.usage or Usage(), hidden=hidden)

@@ -16,10 +16,14 @@ from callboard.domain.delta import (
 
 
 class Numbering:
-    """Feed it every event of every generation of a turn; it gives back what the client is shown."""
+    """Feed it every event of every generation of a turn; it gives back what the client is shown.
 
-    def __init__(self) -> None:
-        self._next = 0
+    Args:
+        shown: Blocks that it was shown already, where the turn is continued.
+    """
+
+    def __init__(self, shown: int = 0) -> None:
+        self._next = shown
         self._places: dict[int, int] = {}
 
     def next_generation(self) -> None:

@@ -20,15 +20,26 @@ from callboard.kernel import Actor, Context, MailboxSpec, Request
 from callboard.tools.cap import capped
 from callboard.tools.source import ToolSource, unknown_tool
 
+OUTCOME_UNKNOWN = (
+    "The outcome is unknown: the process ended while this call was running. It may have had its effect, "
+    "so it was not run again."
+)
+
 
 class ListTools(Request["ToolRunner", tuple[ToolDefinition, ...]], frozen=True, kw_only=True):
     """The tools there are, in a stable order (prompt caches depend on it)."""
 
 
 class RunTool(Request["ToolRunner", ToolOutcome], frozen=True, kw_only=True):
-    """Run one call. Ask several at once to run them in parallel."""
+    """Run one call. Ask several at once to run them in parallel.
+
+    Attributes:
+        again: The call was begun before, and nobody knows what it came to. It is run once more only where
+            that does no harm; else the model is told that the outcome is unknown.
+    """
 
     call: ToolUseBlock
+    again: bool = False
 
 
 _Message: TypeAlias = ListTools | RunTool
@@ -68,11 +79,11 @@ class ToolRunner(Actor[_Message]):
             case ListTools():
                 context.reply(message, self._definitions)
             case RunTool():
-                context.reply_from(message, lambda: self._run(message.call))
+                context.reply_from(message, lambda: self._run(message.call, again=message.again))
             case _:
                 assert_never(message)
 
-    async def _run(self, call: ToolUseBlock) -> ToolOutcome:
+    async def _run(self, call: ToolUseBlock, *, again: bool) -> ToolOutcome:
         source = self._by_name.get(call.name)
         if source is None:
             return unknown_tool(call.name, tuple(self._by_name))
@@ -80,8 +91,11 @@ class ToolRunner(Actor[_Message]):
             return failed(
                 f"The arguments of {call.name} are not a JSON object. Send one that fits its schema."
             )
+        traits = source.traits(call.name)
+        if again and not traits.idempotent:
+            return failed(OUTCOME_UNKNOWN)
+        timeout_s = traits.timeout_s
         async with self._places:
-            timeout_s = source.traits(call.name).timeout_s
             try:
                 with anyio.fail_after(timeout_s):
                     return capped(await source.call(call.name, call.input))

@@ -104,6 +104,9 @@ class Finish(Struct, frozen=True, kw_only=True):
     reason: EndReason
 
 
+Step: TypeAlias = Generate | RunTools | Finish
+
+
 def begin(request: GenerationRequest, policy: TurnPolicy) -> Generate:
     """The first step. ``request.tools`` names the client's tools and ours, merged already."""
     offered = frozenset(tool.name for tool in request.tools)

@@ -26,8 +26,9 @@ LATER_SECTIONS = {
 }
 """Sections we know and do not serve yet."""
 
-LATER_SCHEMES = {"store": ("sqlite", "postgresql"), "limits": ("redis",)}
+LATER_SCHEMES = {"store": ("postgresql",), "limits": ("redis",)}
 
+_SQLITE = re.compile(r"sqlite:///[^?#\x00-\x1f]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2: token
 # RFC 3986, section 3.2.1; RFC 7617, section 2: no colon in a user's name, no control characters anywhere.
 _USERINFO = re.compile(
@@ -45,13 +46,14 @@ def check_server(server: ServerConfig, source: Source) -> Iterator[Problem]:
 
 def check_backend(section: StoreConfig | LimitsConfig, name: str, source: Source) -> Iterator[Problem]:
     """A URL whose back end does not exist, or not yet."""
-    if section.url == "memory:":
+    if section.url == "memory:" or (name == "store" and _SQLITE.fullmatch(section.url)):
         return
     scheme = section.url.partition(":")[0]
     later = scheme in LATER_SCHEMES[name]
     state = "comes in a later release" if later else "is no back end we know"
     known = scheme if scheme.isidentifier() else "this"
-    yield source.problem((name, "url"), f'{known}: {state}; use "memory:"')
+    use = '"sqlite:///PATH" or "memory:"' if name == "store" else '"memory:"'
+    yield source.problem((name, "url"), f"{known}: {state}; use {use}")
 
 
 def check_limits(limits: LimitsConfig, source: Source) -> Iterator[Problem]:

@@ -118,7 +118,11 @@ VARIABLES = (
         "none",
     ),
     Variable(
-        "MAX_CONVERSATION_HISTORY", (("store", "max_responses"),), _integer, "responses that are kept", "100"
+        "MAX_CONVERSATION_HISTORY",
+        (("store", "max_responses"),),
+        _integer,
+        "responses that are kept",
+        "100 in memory, any number on disk",
     ),
     Variable(
         "MAX_TOOL_CALL_ITERATIONS",

@@ -63,12 +63,18 @@ class StoreConfig(Struct, frozen=True, kw_only=True):
     """``[store]``: where responses are kept.
 
     Attributes:
-        url: ``memory:`` is the only back end of this release.
-        max_responses: Responses that are kept; the least recently used goes first.
+        url: ``sqlite:///PATH``, from the configuration file's folder or the working directory; four slashes
+            begin an absolute path. ``memory:`` forgets everything with the process.
+        max_responses: Responses that are kept, those in use longest; 100 in memory, any number on disk,
+            unless stated.
+        max_age_days: How long a conversation is kept after its last turn.
+        max_bytes: Size of everything that is kept.
     """
 
-    url: str = "memory:"
-    max_responses: Count = 100
+    url: str = "sqlite:///.callboard/state.db"
+    max_responses: Count | None = None
+    max_age_days: Count | None = None
+    max_bytes: Count | None = None
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):

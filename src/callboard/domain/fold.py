@@ -81,6 +81,11 @@ class Fold:
                     raise _disorder()
                 self._stopped = event
 
+    @property
+    def within_a_block(self) -> bool:
+        """Whether a block has begun and not ended."""
+        return self._open is not None
+
     def result(self) -> Generation:
         """The finished generation.
 

@@ -25,6 +25,9 @@ class Meter:
         route: The door it came through.
         clock_ns: Monotonic nanoseconds.
         account_id: What its attempts are accounted under: nobody else's; ``request_id`` where that is ours.
+
+    Attributes:
+        finished_at_s: When its answer was stored as finished, in seconds since the epoch; None before.
     """
 
     __slots__ = (
@@ -38,6 +41,7 @@ class Meter:
         "attempts",
         "cost_picousd",
         "error_type",
+        "finished_at_s",
         "model",
         "provider",
         "request_id",
@@ -58,6 +62,7 @@ class Meter:
         self.provider: str | None = None
         self.model: str | None = None
         self.error_type: str | None = None
+        self.finished_at_s: int | None = None
         self.stream = False
         self.usage = Usage()
         self.cost_picousd = 0

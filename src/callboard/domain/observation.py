@@ -126,6 +126,24 @@ class RequestClosed(Struct, frozen=True, kw_only=True):
     error_type: str | None = None
 
 
+class EndNotKept(Struct, frozen=True, kw_only=True):
+    """A turn has ended and the store could not be told: it looks unfinished until the process has ended."""
+
+    response_id: str
+    error_type: str
+
+
+class TurnTakenUp(Struct, frozen=True, kw_only=True):
+    """A response that another process had left unfinished.
+
+    Attributes:
+        continued: Whether it goes on; else it was ended.
+    """
+
+    response_id: str
+    continued: bool
+
+
 class ServerStarted(Struct, frozen=True, kw_only=True):
     """The server takes requests.
 
@@ -164,6 +182,8 @@ Observation: TypeAlias = (
     | ToolExecuting
     | ToolExecuted
     | CommandCompleted
+    | EndNotKept
+    | TurnTakenUp
     | AttemptFailed
     | RequestClosed
 )

@@ -8,11 +8,12 @@ rounds. Calls of the runtime's own tools are not blocks of that answer; they sho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from callboard.domain.block import Block, ToolResultBlock, ToolUseBlock
+from callboard.domain.block import Block, TextBlock, ToolResultBlock, ToolUseBlock
 from callboard.domain.delta import GenerationEvent
 from callboard.domain.generation import StopReason
 from callboard.domain.message import text_of
@@ -33,6 +34,13 @@ class ToolFinished(Struct, frozen=True, kw_only=True, tag=True):
 
 
 TurnEvent: TypeAlias = GenerationEvent | ToolStarted | ToolFinished
+
+
+def is_complete(stop_reason: StopReason, content: Iterable[Block]) -> bool:
+    """Whether an answer that came to its end says all that was to be said; a refusal in words does."""
+    if stop_reason == "refusal":
+        return any(isinstance(block, TextBlock) and "refusal" in (block.extra or {}) for block in content)
+    return stop_reason != "max_tokens"
 
 
 class ToolRun(Struct, frozen=True, kw_only=True):

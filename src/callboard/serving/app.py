@@ -10,10 +10,9 @@ Source: ASGI specification 3.0.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import anyio
-from msgspec import Struct
 
 from callboard.domain.meter import Meter
 from callboard.errors import CallboardError, MethodNotAllowed, NotFound
@@ -23,27 +22,14 @@ from callboard.serving.auth import Doorkeeper
 from callboard.serving.exchange import ClientGone, Exchange
 from callboard.serving.failures import answer_failure, error_type_of
 from callboard.serving.house import House
-from callboard.serving.visit import Handler, Visit
+from callboard.serving.routing import Route, RouteTable
+from callboard.serving.visit import Visit
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 CANCELLED = "cancelled"
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for it, understood by every log reader
-NO_METHODS: Mapping[str, Route] = {}
 LAST_WORDS_S = 1.0
 """Time for an answer that is broken off to say so to a client that reads slowly."""
-
-
-class Route(Struct, frozen=True, kw_only=True):
-    """A place in the application.
-
-    Attributes:
-        works: Whether it takes one of the places for work, and is refused while draining.
-    """
-
-    method: str
-    path: str
-    handle: Handler
-    works: bool = False
 
 
 class App:
@@ -69,9 +55,7 @@ class App:
         self._house = house
         self._doorkeeper = doorkeeper
         self._admission = admission
-        self._routes: dict[str, dict[str, Route]] = {}
-        for route in routes:
-            self._routes.setdefault(route.path, {})[route.method] = route
+        self._routes = RouteTable(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of an ASGI server."""
@@ -107,18 +91,21 @@ class App:
             self._house.observe(meter.close(exchange.status))
 
     async def _answer(self, exchange: Exchange, meter: Meter) -> None:
-        methods = self._routes.get(exchange.path, NO_METHODS)
+        methods, parameters = self._routes.find(exchange.path)
         route = methods.get("GET" if exchange.method == "HEAD" else exchange.method)
         if route is None and self._elsewhere is not None:
             route = self._elsewhere(exchange)
-        if route is None and not methods:
-            meter.route = "unknown"
+        # The operator's words, not the client's: there is no end of paths, and they may hold what is private.
+        anyone = route or next(iter(methods.values()), None)
+        meter.route = "unknown" if anyone is None else anyone.path
         principal = self._doorkeeper.admit(exchange)
-        if route is None and not methods:
+        if anyone is None:
             raise NotFound(f"There is nothing at {exchange.path[:200]}.")
         if route is None:
             raise MethodNotAllowed(f"{exchange.path} takes {' and '.join(sorted(methods))} only.")
-        visit = Visit(exchange=exchange, principal=principal, meter=meter, house=self._house)
+        visit = Visit(
+            exchange=exchange, principal=principal, meter=meter, house=self._house, parameters=parameters
+        )
         if not route.works:
             await route.handle(visit)
             return

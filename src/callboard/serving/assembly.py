@@ -10,15 +10,16 @@ from callboard.errors import ConfigurationError
 from callboard.providers.handler import ForwardHandler
 from callboard.runtime import Runtime
 from callboard.serving.admission import Admission
-from callboard.serving.app import App, Route
+from callboard.serving.app import App
 from callboard.serving.auth import Doorkeeper
 from callboard.serving.exchange import Exchange
 from callboard.serving.house import House
 from callboard.serving.http1 import ListenLimits
 from callboard.serving.proxy import Proxy
 from callboard.serving.routes import ROUTES
+from callboard.serving.routing import Route
 from callboard.serving.server import Listen
-from callboard.wiring import new_id
+from callboard.wiring import CHAT, new_id
 
 
 def build_app(runtime: Runtime, admission: Admission | None = None) -> App:
@@ -78,7 +79,13 @@ def _house(runtime: Runtime, admission: Admission) -> House:
     return House(
         providers=runtime.providers,
         assistant=runtime.system.ref(runtime.wiring.chat),
+        assistant_name=CHAT,
+        archivist=runtime.archivist,
+        store=runtime.wiring.store,
+        watch=runtime.wiring.watch,
+        give_up=runtime.give_up,
         relays=runtime.relays,
+        check_model=runtime.check_model,
         observe=runtime.observe,
         bug=runtime.bug,
         clock_ns=time.perf_counter_ns,

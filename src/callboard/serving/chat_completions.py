@@ -12,7 +12,7 @@ Source: OpenAI API, "Create chat completion".
 from __future__ import annotations
 
 from callboard.actors.assistant import Respond
-from callboard.actors.live_turn import TurnOrder
+from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
 from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.errors import InvalidRequest

@@ -67,6 +67,11 @@ class Exchange(ABC):
         self.stream: Beating | None = None
         self.stopped: Exception | None = None
 
+    @property
+    def query(self) -> bytes:
+        """What stands behind the question mark of the target."""
+        return self.target.partition(b"?")[2]
+
     def header(self, name: bytes) -> bytes | None:
         """The first request header of this lower-case name."""
         return self.headers.get(name)

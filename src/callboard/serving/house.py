@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from msgspec import Struct
 
+from callboard.actors.archivist import Archivist
 from callboard.actors.assistant import Assistant
 from callboard.actors.provider_system import ProviderSystem
 from callboard.domain.observation import Observation
 from callboard.kernel import ActorRef
+from callboard.store.store import Store
+from callboard.store.watch import Watch
 
 
 class House(Struct, frozen=True, kw_only=True):
@@ -19,9 +22,15 @@ class House(Struct, frozen=True, kw_only=True):
     Attributes:
         assistant: Answers chat completions and responses: no instructions of its own, all tools of the
             runtime's.
+        assistant_name: What stored orders call it.
+        archivist: Writes to the store.
+        store: For reading.
+        watch: Tells of what the archivist writes.
+        give_up: Has the named assistant stop its work on a response that somebody else has ended.
         relays: Whether a model's requests may be passed on as they are: each provider that may serve it
             speaks
             the client's dialect, and there is no tool of ours to offer.
+        check_model: Raises `UnknownModel` for one that nobody serves.
         observe: Told of every request that ends.
         bug: Told of every exception that should not have happened, with the request's id.
         clock_ns: Monotonic nanoseconds.
@@ -33,7 +42,13 @@ class House(Struct, frozen=True, kw_only=True):
 
     providers: ActorRef[ProviderSystem]
     assistant: ActorRef[Assistant]
+    assistant_name: str
+    archivist: ActorRef[Archivist]
+    store: Store
+    watch: Watch
+    give_up: Callable[[str, str], Awaitable[None]]
     relays: Callable[[str], bool]
+    check_model: Callable[[str], None]
     observe: Callable[[Observation], None]
     bug: Callable[[str, BaseException], None]
     clock_ns: Callable[[], int]

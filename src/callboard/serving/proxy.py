@@ -17,9 +17,9 @@ from functools import partial
 from callboard.config import AllowedRoute
 from callboard.domain.meter import Meter
 from callboard.providers.handler import ForwardedRequest, ForwardHandler
-from callboard.serving.app import Route
 from callboard.serving.exchange import Exchange, too_large
 from callboard.serving.passable import downward, upward
+from callboard.serving.routing import Route
 from callboard.serving.target import Target, read_target
 from callboard.serving.visit import Visit
 from callboard.transport.http import HttpResponse
@@ -48,13 +48,11 @@ class Proxy:
             return None
         for entry in self._allowed:
             if entry.allows(exchange.method, target.segments):
-                handle = partial(self._handle, target=target, pattern=entry.pattern)
+                handle = partial(self._handle, target=target)
                 return Route(method=entry.method, path=entry.pattern, handle=handle, works=True)
         return None
 
-    async def _handle(self, visit: Visit, *, target: Target, pattern: str) -> None:
-        # The operator's words, not the client's: a path may hold what belongs into no log.
-        visit.meter.route = pattern
+    async def _handle(self, visit: Visit, *, target: Target) -> None:
         limit = visit.house.max_body_bytes
         length = visit.exchange.body_length()
         if length is not None and length > limit:

@@ -1,19 +1,26 @@
-"""``POST /v1/responses`` and ``POST /responses``, streamed and not.
+"""``POST /v1/responses`` and ``POST /responses``, streamed and not, in the background and not.
 
 An Assistant runs the turn, and its events are encoded as they come; of the unstreamed answer only the last is
-sent. The status is true until the first byte; what fails after it is told by ``response.failed``. Nothing is
-kept, so that no answer can be followed by its id yet.
+sent. The status is true until the first byte; what fails after it is told by ``response.failed``. A response
+in the background is stored first and begun then; who wants to see it come reads its log like anybody else
+(`callboard.serving.stored_responses`).
 
 Source: OpenAI API, "Create a model response"; Open Responses specification, 2026-04-24.
 """
 
 from __future__ import annotations
 
-from callboard.actors.assistant import Respond
-from callboard.actors.live_turn import TurnOrder
+import msgspec
+from msgspec import Raw
+
+from callboard.actors.archivist import Commit
+from callboard.actors.assistant import Respond, Undertake
+from callboard.actors.order import Keeping, TurnOrder, record_of
 from callboard.serving.events import EVENTS_AHEAD, EventStream
+from callboard.serving.stored_responses import follow, response_object
 from callboard.serving.visit import Visit, in_turns
-from callboard.wire.openai_responses.request import decoding
+from callboard.store.changes import BeginResponse
+from callboard.wire.openai_responses.request import ResponsesRequest, decoding
 from callboard.wire.openai_responses.stream import ResponseEncoder
 
 
@@ -22,14 +29,25 @@ async def responses(visit: Visit) -> None:
     body = await visit.document()
     asked = await in_turns(decoding(body))
     visit.meter.stream = asked.stream
+    keep = Keeping(
+        created_at_s=int(visit.house.now_s()),
+        streamed=asked.stream,
+        background=asked.background,
+        echo=Raw(msgspec.json.encode(asked.echo)),
+    )
     order = TurnOrder(
         request=asked.request,
         response_id=visit.house.new_id("resp_"),
         key=visit.principal.key,
         meter=visit.meter,
         previous_response_id=asked.previous_response_id,
+        keep=keep if asked.store else None,
+        truncation=asked.echo.truncation,
     )
-    encoder = ResponseEncoder(id=order.response_id, created_at=int(visit.house.now_s()), echo=asked.echo)
+    if asked.background:
+        await _begin(visit, order, keep, asked)
+        return
+    encoder = ResponseEncoder(id=order.response_id, created_at=keep.created_at_s, echo=keep.echo)
     if asked.stream:
         stream = EventStream(visit.exchange, encoder.fail)
         await visit.exchange.attend(
@@ -43,12 +61,31 @@ async def _whole(visit: Visit, order: TurnOrder, encoder: ResponseEncoder) -> No
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         async for event in events:
             encoder.feed(event)
-    encoder.finish(int(visit.house.now_s()))
+    encoder.finish(_finished_at(visit))
     await visit.exchange.respond(200, encoder.response)
 
 
 async def _stream(visit: Visit, order: TurnOrder, encoder: ResponseEncoder, stream: EventStream) -> None:
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         await stream.pass_on(events, encoder.feed)
-    await stream.send(encoder.finish(int(visit.house.now_s())))
+    await stream.send(encoder.finish(_finished_at(visit)))
     await stream.finish()
+
+
+async def _begin(visit: Visit, order: TurnOrder, keep: Keeping, asked: ResponsesRequest) -> None:
+    """Store a response and have it seen to, whether or not anybody waits for it."""
+    house = visit.house
+    house.check_model(order.request.model)
+    record = record_of(order, keep, house.assistant_name)
+    await house.archivist.ask(Commit(changes=(BeginResponse(record=record),)))
+    await house.assistant.tell(Undertake(record=record))
+    if asked.stream:
+        await follow(visit, record, starting_after=-1)
+    else:
+        await visit.exchange.respond(200, await response_object(visit, record))
+
+
+def _finished_at(visit: Visit) -> int:
+    """When the turn ended: as the store has it, where it does."""
+    stored = visit.meter.finished_at_s
+    return int(visit.house.now_s()) if stored is None else stored

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from callboard.serving.app import Route
 from callboard.serving.chat_completions import chat_completions
 from callboard.serving.health import health, ready, root
 from callboard.serving.models import models
 from callboard.serving.responses import responses
+from callboard.serving.routing import Route
+from callboard.serving.stored_responses import cancel, delete, list_input_items, retrieve
 
 ROUTES = (
     Route(method="GET", path="/", handle=root),
@@ -16,4 +17,8 @@ ROUTES = (
     Route(method="POST", path="/v1/chat/completions", handle=chat_completions, works=True),
     Route(method="POST", path="/v1/responses", handle=responses, works=True),
     Route(method="POST", path="/responses", handle=responses, works=True),
+    Route(method="GET", path="/v1/responses/{response_id}", handle=retrieve),
+    Route(method="DELETE", path="/v1/responses/{response_id}", handle=delete),
+    Route(method="POST", path="/v1/responses/{response_id}/cancel", handle=cancel),
+    Route(method="GET", path="/v1/responses/{response_id}/input_items", handle=list_input_items),
 )

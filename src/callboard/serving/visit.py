@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias, TypeVar
 
 from anyio.lowlevel import checkpoint
@@ -15,15 +15,21 @@ from callboard.serving.house import House
 from callboard.wire.json import STEP_BYTES, Steps, checking
 
 T = TypeVar("T")
+NO_PARAMETERS: Mapping[str, str] = {}
 
 
 class Visit(Struct, frozen=True, kw_only=True):
-    """The request, who makes it, its running account, and what may be used to answer it."""
+    """The request, who makes it, its running account, and what may be used to answer it.
+
+    Attributes:
+        parameters: What stands in the request's path where its route's has a name in braces.
+    """
 
     exchange: Exchange
     principal: Principal
     meter: Meter
     house: House
+    parameters: Mapping[str, str] = NO_PARAMETERS
 
     async def document(self) -> bytes:
         """The request's body, which is JSON within its limits. While a large one is checked, others go on.

@@ -13,6 +13,7 @@ from callboard.domain.observation import (
     CommandCompleted,
     CommandStarted,
     ConfigurationNotice,
+    EndNotKept,
     ProviderAnswered,
     RequestClosed,
     ServerDraining,
@@ -20,6 +21,7 @@ from callboard.domain.observation import (
     ServerStopped,
     ToolExecuted,
     ToolExecuting,
+    TurnTakenUp,
 )
 from callboard.kernel.lifecycle import (
     Crashed,
@@ -65,6 +67,8 @@ ROWS: dict[type[Struct], Row] = {
         schema.TOOL_EXECUTED, "request_id", "assistant", "name", "failed", duration="duration_us"
     ),
     CommandCompleted: _row(schema.COMMAND_COMPLETED, "request_id", "assistant", duration="duration_us"),
+    EndNotKept: _row(schema.END_NOT_KEPT, "response_id", "error_type"),
+    TurnTakenUp: _row(schema.TURN_TAKEN_UP, "response_id", "continued"),
     AttemptFailed: _row(
         schema.ATTEMPT_FAILED, "request_id", "provider", "model", "error_type", status="upstream_status"
     ),

@@ -101,6 +101,20 @@ TOOL_EXECUTED = Event(
     _TURN,
 )
 COMMAND_COMPLETED = Event("command completed", "info", "The turn is over.", (_DURATION,), _TURN)
+END_NOT_KEPT = Event(
+    "end not kept",
+    "error",
+    "A turn has ended and the store could not be told; it looks unfinished until this process has ended.",
+    (Field("error_type", "string", "one of the error types below"),),
+    ("response_id",),
+)
+TURN_TAKEN_UP = Event(
+    "turn taken up",
+    "warn",
+    "A response that another process had left unfinished.",
+    (Field("continued", "boolean", "whether it goes on; else it was ended as incomplete"),),
+    ("response_id",),
+)
 ATTEMPT_FAILED = Event(
     "attempt failed",
     "warn",
@@ -257,6 +271,8 @@ EVENTS: tuple[Event, ...] = (
     EXECUTING_TOOL,
     TOOL_EXECUTED,
     COMMAND_COMPLETED,
+    END_NOT_KEPT,
+    TURN_TAKEN_UP,
     ATTEMPT_FAILED,
     ATTEMPT_SETTLED,
     REQUEST_CLOSED,

@@ -162,7 +162,7 @@ def test_what_was_not_asked_is_repeated_with_its_default() -> None:
         "reasoning": {"effort": None, "summary": None},
         "safety_identifier": None,
         "service_tier": "default",
-        "store": False,
+        "store": True,
         "temperature": 1.0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
@@ -188,6 +188,8 @@ def test_what_was_not_asked_is_repeated_with_its_default() -> None:
         ("reasoning", {"effort": "low", "summary": "auto"}),
         ("safety_identifier", "s"),
         ("service_tier", "flex"),
+        ("store", False),
+        ("background", True),
         ("temperature", 0.0),
         ("top_logprobs", 3),
         ("top_p", 0.0),
@@ -199,7 +201,7 @@ def test_what_was_asked_is_repeated(field: str, value: object) -> None:
     assert echoed(**{field: value}) == {**echoed(), field: value}
 
 
-@pytest.mark.parametrize("field, value", [("store", True), ("max_tool_calls", 3), ("background", False)])
+@pytest.mark.parametrize("field, value", [("store", None), ("max_tool_calls", 3), ("background", None)])
 def test_what_is_not_in_force_is_not_claimed(field: str, value: object) -> None:
     assert echoed(**{field: value}) == echoed()
 
@@ -247,7 +249,7 @@ def test_a_mistake_is_refused_with_its_place(fields: dict[str, object], param: s
 @pytest.mark.parametrize(
     "fields, kind, code",
     [
-        ({"background": True}, InvalidRequest, "unsupported_value"),
+        ({"background": True, "store": False}, InvalidRequest, "unsupported_value"),
         ({"prompt": {"id": "p"}}, InvalidRequest, "unsupported_value"),
         ({"conversation": "conv_1"}, NotFound, None),
         ({"conversation": {"id": "conv_1"}}, NotFound, None),

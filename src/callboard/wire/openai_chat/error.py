@@ -47,6 +47,7 @@ _TYPES: Mapping[type[Refusal], tuple[str, str | None]] = {
     errors.RateLimited: ("rate_limit_error", "rate_limit_exceeded"),
     errors.BudgetExceeded: ("insufficient_quota", "insufficient_quota"),
     errors.Overloaded: ("server_error", "overloaded"),
+    errors.ActorStopped: ("server_error", "overloaded"),
     errors.DeadlineExceeded: ("server_error", "deadline_exceeded"),
     errors.UpstreamRateLimited: ("rate_limit_error", "rate_limit_exceeded"),
     errors.UpstreamQuota: ("insufficient_quota", "insufficient_quota"),

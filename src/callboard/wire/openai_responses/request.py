@@ -62,6 +62,8 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     request: GenerationRequest
     echo: Echo
     stream: bool = False
+    store: bool = True
+    background: bool = False
     previous_response_id: str | None = None
 
 
@@ -116,14 +118,16 @@ def decoding(body: bytes) -> Steps[ResponsesRequest]:
         request=request,
         echo=_echo(wire, tools, fields.get("tool_choice", NULL)),
         stream=bool(wire.stream),
+        store=wire.store is not False,
+        background=bool(wire.background),
         previous_response_id=wire.previous_response_id,
     )
 
 
 def _refuse_what_we_lack(wire: CreateResponse) -> None:
-    if wire.background:
+    if wire.background and wire.store is False:
         raise InvalidRequest(
-            "Responses are not made in the background.", param="background", code="unsupported_value"
+            "A response in the background has to be stored.", param="background", code="unsupported_value"
         )
     if wire.prompt != NULL:
         raise InvalidRequest("There are no prompt templates.", param="prompt", code="unsupported_value")
@@ -229,6 +233,8 @@ def _echo(wire: CreateResponse, tools: tuple[FunctionTool, ...], tool_choice: Ra
         prompt_cache_key=wire.prompt_cache_key,
         reasoning=wire.reasoning or plain.reasoning,
         safety_identifier=wire.safety_identifier,
+        store=wire.store is not False,
+        background=bool(wire.background),
         service_tier=wire.service_tier or plain.service_tier,
         temperature=_or(wire.temperature, plain.temperature),
         text=TextConfig(

@@ -40,7 +40,10 @@ Shown: TypeAlias = TextBlock | ToolUseBlock | ThinkingBlock | RedactedThinkingBl
 """The blocks that the dialect has items for."""
 
 PartOut: TypeAlias = OutputText | RefusalPart | SummaryText
-IncompleteReason: TypeAlias = Literal["max_output_tokens", "content_filter"]
+IncompleteReason: TypeAlias = Literal["max_output_tokens", "content_filter", "interrupted"]
+"""The last is ours: the process that made the answer is gone."""
+
+ResponseStatus: TypeAlias = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 _TOLD_AS_THEY_ARE = frozenset(
     {"rate_limit_exceeded", "insufficient_quota", "context_length_exceeded", "invalid_prompt"}
@@ -59,7 +62,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         completed_at: Seconds since the epoch; None for all that are not completed.
     """
 
-    status: Literal["in_progress", "completed", "incomplete", "failed"] = "in_progress"
+    status: ResponseStatus = "in_progress"
     completed_at: int | None = None
     error: ResponseError | None = None
     incomplete_reason: IncompleteReason | None = None
@@ -70,8 +73,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class ResponseFrame:
     """What stays the same of a Response object from its first event to its last; encoded once."""
 
-    def __init__(self, response_id: str, created_at: int, echo: Echo) -> None:
-        """``created_at`` is in seconds since the epoch."""
+    def __init__(self, response_id: str, created_at: int, echo: Echo | Raw) -> None:
+        """``created_at`` is in seconds since the epoch; an echo may be encoded already."""
         head = {"id": response_id, "object": "response", "created_at": created_at}
         self._head = _encode(head)[:-1]
         self._echo = _encode(echo)[1:]

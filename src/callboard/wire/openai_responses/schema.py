@@ -210,7 +210,6 @@ class Echo(Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_tool_calls: No such limit is in force, whatever was asked.
-        store: Nothing is kept, whatever was asked.
     """
 
     model: str
@@ -227,7 +226,7 @@ class Echo(Struct, frozen=True, kw_only=True):
     reasoning: ReasoningConfig = ReasoningConfig()
     safety_identifier: str | None = None
     service_tier: str = "default"
-    store: bool = False
+    store: bool = True
     temperature: float = 1.0
     text: TextConfig = TextConfig(format=Format(type="text"))
     tool_choice: Raw = Raw(b'"auto"')

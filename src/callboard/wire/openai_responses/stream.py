@@ -17,6 +17,7 @@ literal string `[DONE]`."
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -33,6 +34,7 @@ from callboard.domain.delta import (
     ArgumentsDelta,
     BlockStarted,
     BlockStopped,
+    GenerationEvent,
     GenerationStarted,
     GenerationStopped,
     SignatureDelta,
@@ -40,11 +42,13 @@ from callboard.domain.delta import (
     ThinkingDelta,
 )
 from callboard.domain.fold import Fold
-from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
+from callboard.domain.turn import ToolFinished, ToolStarted
+from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInterrupted, error_of
 from callboard.wire.openai_chat.outgoing import is_refusal
 from callboard.wire.openai_responses.response import (
     Outcome,
     ResponseFrame,
+    ResponseStatus,
     Shown,
     content_in,
     emptied,
@@ -113,9 +117,9 @@ class ResponseEncoder:
         *,
         id: str,  # noqa: A002 - the dialect's name for it
         created_at: int,
-        echo: Echo,
+        echo: Echo | Raw,
     ) -> None:
-        """``created_at`` is in seconds since the epoch."""
+        """``created_at`` is in seconds since the epoch; an echo may be encoded already."""
         self.response = b""
         self._suffix = id.removeprefix("resp_")
         self._frame = ResponseFrame(id, created_at, echo)
@@ -130,11 +134,27 @@ class ResponseEncoder:
         self._ended: Shown | None = None
         self._output: list[bytes] = []
 
-    def feed(self, event: TurnEvent) -> bytes:
-        """The events that tell of ``event``; empty for what the dialect has no words for."""
-        if isinstance(event, (ToolStarted, ToolFinished)):
-            return self._settle("completed")
-        self._fold.apply(event)
+    def feed(self, event: LogEvent) -> bytes:
+        """The events that tell of ``event``; empty for what the dialect has no words for.
+
+        `TurnBroken` is an end, like `finish` and `fail`.
+        """
+        match event:
+            case ToolStarted() | ToolFinished():
+                return self._settle("completed")
+            case RoundEnded():
+                return b""
+            case TurnInterrupted():
+                # What was told of a generation stands, and the rest of it is lost: the one case where an item
+                # that is incomplete is not the last.
+                return self._cut_off()
+            case TurnBroken():
+                return self._break_off(event)
+            case _:
+                self._fold.apply(event)
+                return self._told(event)
+
+    def _told(self, event: GenerationEvent) -> bytes:
         match event:
             case TextDelta():
                 told = self._piece(event.text, event.logprobs)
@@ -175,10 +195,36 @@ class ResponseEncoder:
 
     def fail(self, error: BaseException) -> bytes:
         """The end of a turn that broke off; nothing where its end was told already."""
+        return self._break(Outcome(status="failed", error=response_error(error), output=self._output))
+
+    def snapshot(self, status: ResponseStatus) -> bytes:
+        """The Response object of a turn that has not ended."""
+        return self._frame.encode(Outcome(status=status, output=self._output))
+
+    def _break_off(self, event: TurnBroken) -> bytes:
+        match event.why:
+            case "failed":
+                return self.fail(error_of(event))
+            case "cancelled":
+                return self._break(Outcome(status="cancelled", output=self._output))
+            case "lost":
+                cut = self._cut_off()
+                outcome = Outcome(status="incomplete", incomplete_reason="interrupted", output=self._output)
+                return cut + self._break(outcome)
+
+    def _break(self, outcome: Outcome) -> bytes:
         if self.response:
             return b""
-        last = self._settle("completed")
-        return last + self._last(Outcome(status="failed", error=response_error(error), output=self._output))
+        begun = b"" if self._sequence >= 0 else self._start()
+        # What is under way is left as it is: only an incomplete response may end with an incomplete item.
+        return begun + self._settle("completed") + self._last(outcome)
+
+    def _cut_off(self) -> bytes:
+        """End the item that is under way as incomplete."""
+        if not self._fold.within_a_block:
+            return self._settle("completed")
+        self._fold.apply(BlockStopped(index=len(self._fold.content)))
+        return self._end(self._fold.content[-1]) + self._settle("incomplete")
 
     def _start(self) -> bytes:
         begun = {"response": Raw(self._frame.encode(Outcome()))}
@@ -186,7 +232,9 @@ class ResponseEncoder:
 
     def _last(self, outcome: Outcome) -> bytes:
         self.response = self._frame.encode(outcome)
-        return self._event(f"response.{outcome.status}", {"response": Raw(self.response)}) + DONE
+        # There is no event for a response that was cancelled: it is incomplete, and its status says why.
+        name = "incomplete" if outcome.status == "cancelled" else outcome.status
+        return self._event(f"response.{name}", {"response": Raw(self.response)}) + DONE
 
     def _begin(self, block: Block) -> bytes:
         if not isinstance(block, Shown):
@@ -254,6 +302,18 @@ class ResponseEncoder:
         self._sequence += 1
         data = _encode({"type": name, "sequence_number": self._sequence, **fields})
         return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+
+
+def events_behind(number: int, told: bytes) -> bytes:
+    """Those of ``told``, whole events of a `ResponseEncoder`, that come after the event ``number``."""
+    if number < 0:
+        return told
+    return b"".join(event + b"\n\n" for event in told.split(b"\n\n") if event and _number_of(event) > number)
+
+
+def _number_of(event: bytes) -> float:
+    _, found, rest = event.partition(b'"sequence_number":')
+    return int(rest[: rest.index(b",")]) if found else math.inf
 
 
 def _kind_of(block: Shown) -> _Kind:

@@ -1,0 +1,145 @@
+"""What is asked of an assistant, and whom it works with to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from callboard.actors.archivist import Archivist
+from callboard.actors.kept_order import (
+    KeptOrder,
+    decode_order,
+    encode_order,
+    generation_request,
+    kept_request,
+)
+from callboard.actors.provider_system import ProviderSystem
+from callboard.actors.tool_runner import ToolRunner
+from callboard.domain.generation import GenerationRequest
+from callboard.domain.meter import Meter
+from callboard.domain.model import ModelTraits
+from callboard.domain.observation import Observation
+from callboard.kernel import ActorRef
+from callboard.store.hidden_rounds import HiddenRounds
+from callboard.store.records import ResponseRecord
+from callboard.store.store import Store
+
+
+class AssistantSpec(Struct, frozen=True, kw_only=True):
+    """An assistant as the operator describes it.
+
+    Attributes:
+        name: What users call it by.
+        model: What answers where the request names no model.
+        instructions: Go before whatever instructions the request has.
+        tools: Names of the tools it may use; None allows all there are.
+        max_rounds: Rounds of tools in one turn.
+    """
+
+    name: str
+    model: str = ""
+    instructions: str = ""
+    tools: tuple[str, ...] | None = None
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    max_rounds: int = 25
+
+
+class Company(Struct, frozen=True, kw_only=True):
+    """Whom an assistant works with, and what it knows of models (see `callboard.actors.assistant.Cast`)."""
+
+    providers: ActorRef[ProviderSystem]
+    traits_of: Callable[[str], ModelTraits]
+    tools: ActorRef[ToolRunner]
+    archivist: ActorRef[Archivist]
+    store: Store
+    hidden: HiddenRounds
+    observe: Callable[[Observation], None]
+    now_s: Callable[[], float]
+
+
+class Keeping(Struct, frozen=True, kw_only=True):
+    """How a turn is kept.
+
+    Attributes:
+        created_at_s: Seconds since the epoch.
+        streamed: Whether its events leave the process as they come. What of a turn nobody is told before its
+            end need not be durable before.
+        background: Whether it goes on without a reader, and after the end of the process.
+        echo: What the client's dialect repeats of its request.
+    """
+
+    created_at_s: int
+    streamed: bool = False
+    background: bool = False
+    echo: Raw = Raw(b"null")
+
+
+class TurnOrder(Struct, frozen=True, kw_only=True):
+    """What is asked of an assistant.
+
+    Attributes:
+        request: An empty ``model`` means the assistant's; ``tools`` are the client's own.
+        response_id: The answer's name, chosen by the asker.
+        key: Whose limits, history and tools apply.
+        meter: The request's running account; the turn writes to it until the stream is left.
+        previous_response_id: The stored answer that this turn follows.
+        keep: How the turn is kept, so that a later one can follow it; None keeps nothing.
+        truncation: ``auto`` sends what fits where the conversation is longer than the model's window, as far
+            as the operator has stated it; the latest turn goes whole or is refused with `ContextTooLong`.
+            ``disabled`` sends everything, and what does not fit is the provider's to refuse: it is for
+            clients that keep their conversations themselves and must not lose any of one unawares.
+            Source: OpenAI Responses API, "Create a model response", ``truncation``.
+    """
+
+    request: GenerationRequest
+    response_id: str
+    key: str
+    meter: Meter
+    previous_response_id: str | None = None
+    keep: Keeping | None = None
+    truncation: Literal["auto", "disabled"] = "disabled"
+
+
+def record_of(order: TurnOrder, keep: Keeping, assistant: str, default_model: str = "") -> ResponseRecord:
+    """The response that ``order`` is to be stored as."""
+    kept = KeptOrder(
+        assistant=assistant,
+        request=kept_request(order.request),
+        request_id=order.meter.request_id,
+        truncation=order.truncation,
+        echo=keep.echo,
+    )
+    return ResponseRecord(
+        id=order.response_id,
+        tenant=order.key,
+        status="queued" if keep.background else "in_progress",
+        created_at_s=keep.created_at_s,
+        model=order.request.model or default_model,
+        background=keep.background,
+        previous_id=order.previous_response_id,
+        request=encode_order(kept),
+        input=order.request.messages,
+    )
+
+
+def order_of(record: ResponseRecord, meter: Meter) -> TurnOrder:
+    """The order that ``record`` was made of.
+
+    Raises:
+        StoreUnavailable: It cannot be read.
+    """
+    kept = decode_order(record.request)
+    return TurnOrder(
+        request=generation_request(kept.request, record.input),
+        response_id=record.id,
+        key=record.tenant,
+        meter=meter,
+        previous_response_id=record.previous_id,
+        keep=Keeping(
+            created_at_s=record.created_at_s, streamed=True, background=record.background, echo=kept.echo
+        ),
+        truncation=kept.truncation,
+    )

@@ -1,0 +1,131 @@
+"""Writes the log of one turn, through the Archivist.
+
+Events are added as they happen and become durable together: at the latest when somebody `settle`s, before
+what follows may be shown or done. A turn whose reader has gone before anything had to be durable leaves no
+trace; one that comes to its end in one go is stored in one commit.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from callboard.actors.archivist import Archivist, Commit
+from callboard.domain.block import ToolUseBlock
+from callboard.domain.delta import BlockStarted, BlockStopped
+from callboard.domain.message import Message
+from callboard.domain.turn_log import LogEvent, TurnBroken, encode_events
+from callboard.kernel import ActorRef
+from callboard.store.changes import AppendEvents, BeginResponse, Change, EndResponse
+from callboard.store.records import ResponseRecord, Segment, Status
+
+
+class Recorder:
+    """See the module's docstring. Used by one turn; `settle` may be called by several of its tasks.
+
+    Args:
+        archivist: Writes.
+        record: The response. One that is stored already is continued at its version.
+        stored: Whether it is.
+
+    Of a response in the background, whose readers see what is logged, a call is logged when it is whole:
+    should the process be lost in the midst of one, nobody has seen half of it.
+    """
+
+    def __init__(
+        self, archivist: ActorRef[Archivist], record: ResponseRecord, *, stored: bool = False
+    ) -> None:
+        self.stored = stored
+        self._archivist = archivist
+        self._record = record
+        self._version = record.version
+        self._status: Status = record.status
+        self._waiting: list[LogEvent] = []
+        self._held: list[LogEvent] = []
+        self._more = anyio.Event()
+        self._turn = anyio.Lock()
+
+    def add(self, event: LogEvent) -> None:
+        """Log ``event`` behind those before it."""
+        if isinstance(event, TurnBroken):
+            self._held.clear()
+        if self._record.background and (self._held or _begins_a_call(event)):
+            self._held.append(event)
+            if not isinstance(event, BlockStopped):
+                return
+            self._waiting += self._held
+            self._held.clear()
+        else:
+            self._waiting.append(event)
+        self._more.set()
+
+    async def settle(self) -> None:
+        """Return when everything that was added is durable.
+
+        Raises:
+            StoreUnavailable: It cannot be.
+            VersionConflict: Somebody else has ended the response.
+            UnknownResponse: Somebody has deleted it.
+        """
+        async with self._turn:
+            if self._waiting or not self.stored:
+                await self._commit(self._next())
+
+    async def keep_up(self) -> None:
+        """Make events durable as they come, several at a time where they come fast, until cancelled."""
+        while True:
+            await self._more.wait()
+            await self.settle()
+
+    async def end(
+        self, status: Status, produced: tuple[Message, ...], finished_at_s: int, *more: Change
+    ) -> None:
+        """End the response together with what was added last, and with whatever else belongs to its end.
+
+        Raises: as `settle`.
+        """
+        async with self._turn:
+            segment = self._segment()
+            changes: list[Change] = [] if self.stored else [BeginResponse(record=self._record)]
+            changes.append(
+                EndResponse(
+                    response_id=self._record.id,
+                    expected_version=segment.first if segment else self._version,
+                    segment=segment,
+                    status=status,
+                    produced=produced,
+                    finished_at_s=finished_at_s,
+                )
+            )
+            await self._commit([*changes, *more])
+
+    async def _commit(self, changes: list[Change]) -> None:
+        # Once it is sent it is done, whether or not we are still there to hear of it.
+        self.stored = True
+        await self._archivist.ask(Commit(changes=tuple(changes)))
+
+    def _next(self) -> list[Change]:
+        segment = self._segment()
+        if not self.stored:
+            return [BeginResponse(record=self._record, segments=(segment,) if segment else ())]
+        if segment is None:
+            return []
+        running: Status | None = "in_progress" if self._status == "queued" else None
+        self._status = "in_progress"
+        return [
+            AppendEvents(
+                response_id=self._record.id, expected_version=segment.first, segment=segment, status=running
+            )
+        ]
+
+    def _segment(self) -> Segment | None:
+        events, self._waiting = self._waiting, []
+        self._more = anyio.Event()
+        if not events:
+            return None
+        segment = Segment(first=self._version, count=len(events), payload=encode_events(events))
+        self._version += len(events)
+        return segment
+
+
+def _begins_a_call(event: LogEvent) -> bool:
+    return isinstance(event, BlockStarted) and isinstance(event.block, ToolUseBlock)

@@ -1,0 +1,201 @@
+"""What is read of a stored response: the response itself, its stream from any point on, its input.
+
+``GET`` and ``DELETE /v1/responses/{id}``, ``POST …/cancel``, ``GET …/input_items``.
+
+There is one reading: the log is fed to the encoder that encodes live turns, so a response that is read again
+is byte for byte the one that was sent. A stream follows the log of a live response until its end, whoever
+writes it: this process, another one, or the one that will take it up after a crash.
+
+Source: OpenAI API, "Get a model response", "Delete", "Cancel", "List input items".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qsl
+
+import anyio
+import msgspec
+
+from callboard.actors.archivist import Commit
+from callboard.actors.kept_order import decode_order
+from callboard.domain.delta import GenerationStopped
+from callboard.domain.turn_log import LogEvent, TurnBroken, decode_events, encode_events
+from callboard.errors import InvalidRequest, NotFound, VersionConflict
+from callboard.serving.events import EventStream
+from callboard.serving.visit import Visit
+from callboard.store.changes import DeleteResponse, EndResponse
+from callboard.store.records import LIVE, ResponseRecord, Segment
+from callboard.wire.openai_responses.items import PAGE, encode_page, input_items
+from callboard.wire.openai_responses.stream import ResponseEncoder, events_behind
+
+SEGMENTS_AT_ONCE = 64
+LOOK_AGAIN_S = 0.1
+"""How often a log is read that another process may be writing."""
+
+
+async def retrieve(visit: Visit) -> None:
+    """Answer with a stored response, or with its stream from ``starting_after`` on."""
+    query = _query(visit)
+    record = await _found(visit)
+    if _flag(query, "stream"):
+        await follow(visit, record, starting_after=_number(query, "starting_after", -1))
+        return
+    await visit.exchange.respond(200, await response_object(visit, record))
+
+
+async def delete(visit: Visit) -> None:
+    """Delete a stored response; one that is live is given up."""
+    record = await _found(visit)
+    change = DeleteResponse(tenant=visit.principal.key, id=record.id)
+    await visit.house.archivist.ask(Commit(changes=(change,)))
+    await visit.house.give_up(decode_order(record.request).assistant, record.id)
+    gone = {"id": record.id, "object": "response", "deleted": True}
+    await visit.exchange.respond(200, msgspec.json.encode(gone))
+
+
+async def cancel(visit: Visit) -> None:
+    """End a response that is made in the background; one that has ended stays as it is."""
+    record = await _found(visit)
+    if not record.background:
+        raise InvalidRequest("Only a response in the background can be cancelled.", code="not_cancellable")
+    while record.status in LIVE:
+        try:
+            await visit.house.archivist.ask(Commit(changes=(_cancellation(visit, record),)))
+        except VersionConflict:
+            record = await _found(visit)  # it has gone on meanwhile
+            continue
+        await visit.house.give_up(decode_order(record.request).assistant, record.id)
+        record = await _found(visit)
+    await visit.exchange.respond(200, await response_object(visit, record))
+
+
+async def list_input_items(visit: Visit) -> None:
+    """Answer with a page of the items that the response's request had."""
+    query = _query(visit)
+    record = await _found(visit)
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("Invalid value for 'order': asc or desc", param="order", code="invalid_value")
+    limit = _number(query, "limit", PAGE)
+    if not 1 <= limit <= 100:
+        raise InvalidRequest("Invalid value for 'limit': 1 to 100", param="limit", code="invalid_value")
+    items = input_items(record.id, record.input)
+    if order == "desc":
+        items.reverse()
+    page = encode_page(items, limit=limit, after=query.get("after"), before=query.get("before"))
+    await visit.exchange.respond(200, page)
+
+
+async def response_object(visit: Visit, record: ResponseRecord) -> bytes:
+    """The Response object of a stored response, as it stands."""
+    encoder = _encoder(record)
+    async for events in _logged(visit, record):
+        for event in events:
+            encoder.feed(event)
+    if not encoder.response and record.finished_at_s is not None:
+        encoder.finish(record.finished_at_s)
+    return encoder.response or encoder.snapshot(record.status)
+
+
+async def follow(visit: Visit, record: ResponseRecord, *, starting_after: int) -> None:
+    """Answer with the stream of a stored response, from the event behind ``starting_after`` to the last."""
+    visit.meter.stream = True
+    encoder = _encoder(record)
+    stream = EventStream(visit.exchange, encoder.fail)
+
+    async def pass_on() -> None:
+        async for events in _coming(visit, record):
+            told: list[bytes] = []
+            for event in events:
+                told.append(encoder.feed(event))
+                if isinstance(event, GenerationStopped):
+                    told.append(encoder.finish(await _finished_at(visit, record)))
+            piece = events_behind(starting_after, b"".join(told))
+            if piece or not stream.started:
+                await stream.send(piece)
+        await stream.finish()
+
+    await visit.exchange.attend(pass_on, heartbeat_s=visit.house.heartbeat_s)
+
+
+async def _coming(visit: Visit, record: ResponseRecord) -> AsyncIterator[list[LogEvent]]:
+    """The log from its first event to its last, as it is written."""
+    read, store = 0, visit.house.store
+    with visit.house.watch.watching(record.id) as watcher:
+        while True:
+            segments = await store.segments(record.id, after=read - 1, limit=SEGMENTS_AT_ONCE)
+            for segment in segments:
+                events = decode_events(segment.payload)[max(0, read - segment.first) :]
+                read = segment.first + segment.count
+                yield events
+                if events and isinstance(events[-1], GenerationStopped | TurnBroken):
+                    return
+            if not segments:
+                with anyio.move_on_after(LOOK_AGAIN_S):
+                    await watcher.wait()
+                if await store.response(record.tenant, record.id) is None:
+                    raise NotFound("The response was deleted.")
+
+
+async def _logged(visit: Visit, record: ResponseRecord) -> AsyncIterator[list[LogEvent]]:
+    """The log up to the record's version."""
+    read = 0
+    while read < record.version:
+        segments = await visit.house.store.segments(record.id, after=read - 1, limit=SEGMENTS_AT_ONCE)
+        if not segments:
+            return
+        for segment in segments:
+            yield decode_events(segment.payload)[
+                max(0, read - segment.first) : record.version - segment.first
+            ]
+            read = segment.first + segment.count
+
+
+def _encoder(record: ResponseRecord) -> ResponseEncoder:
+    echo = decode_order(record.request).echo
+    return ResponseEncoder(id=record.id, created_at=record.created_at_s, echo=echo)
+
+
+async def _finished_at(visit: Visit, record: ResponseRecord) -> int:
+    ended = await visit.house.store.response(record.tenant, record.id)
+    if ended is None or ended.finished_at_s is None:
+        return int(visit.house.now_s())
+    return ended.finished_at_s
+
+
+async def _found(visit: Visit) -> ResponseRecord:
+    response_id = visit.parameters["response_id"]
+    record = await visit.house.store.response(visit.principal.key, response_id)
+    if record is None:
+        raise NotFound(f"Response with id {response_id!r} not found.")
+    return record
+
+
+def _cancellation(visit: Visit, record: ResponseRecord) -> EndResponse:
+    last = encode_events([TurnBroken(why="cancelled")])
+    return EndResponse(
+        response_id=record.id,
+        expected_version=record.version,
+        segment=Segment(first=record.version, count=1, payload=last),
+        status="cancelled",
+        produced=(),
+        finished_at_s=int(visit.house.now_s()),
+    )
+
+
+def _query(visit: Visit) -> dict[str, str]:
+    return dict(parse_qsl(visit.exchange.query.decode("latin-1")))
+
+
+def _flag(query: dict[str, str], name: str) -> bool:
+    return query.get(name, "").lower() in ("true", "1")
+
+
+def _number(query: dict[str, str], name: str, default: int) -> int:
+    given = query.get(name)
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdigit() and len(given) <= 18):
+        raise InvalidRequest(f"Invalid value for {name!r}: a number", param=name, code="invalid_value")
+    return int(given)
