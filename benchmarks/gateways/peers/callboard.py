@@ -32,6 +32,9 @@ tokens_per_minute = 1_000_000_000_000
 cost_per_day_usd = 1_000_000
 parallel = 100_000
 
+[store]
+url = "memory:"
+
 [log]
 file = "{log}"
 

@@ -10,7 +10,7 @@ Reading is not its business; whoever has the store reads from it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
@@ -18,10 +18,14 @@ import anyio
 
 from callboard.errors import CallboardError
 from callboard.kernel import Actor, Context, MailboxSpec, Request
-from callboard.store import Change, Store
+from callboard.store import AppendEvents, Change, DeleteResponse, EndResponse, Store
 
 LARGEST_GROUP = 256
 """Commits that are synced together at most, and as many as gather meanwhile."""
+
+
+def _nobody(_response_id: str) -> None:
+    """For a store that nobody watches."""
 
 
 class Commit(Request["Archivist", None], frozen=True, kw_only=True):
@@ -56,12 +60,14 @@ class Archivist(Actor[Commit]):
 
     Args:
         store: Opened and closed by whoever made it, so that a restart loses nothing.
+        written: Told the id of each response that was written to, once that is durable.
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1024)
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, written: Callable[[str], None] = _nobody) -> None:
         self._store = store
+        self._written = written
         self._gathered: list[_Entry] = []
 
     @asynccontextmanager
@@ -95,3 +101,12 @@ class Archivist(Actor[Commit]):
             for entry, outcome in zip(group, outcomes, strict=True):
                 entry.refusal = outcome
                 entry.over.set()
+                if outcome is None:
+                    self._tell(entry.changes)
+
+    def _tell(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            if isinstance(change, AppendEvents | EndResponse):
+                self._written(change.response_id)
+            elif isinstance(change, DeleteResponse):
+                self._written(change.id)

@@ -27,8 +27,9 @@ from callboard.actors.numbering import Numbering
 from callboard.actors.order import AssistantSpec, Company, TurnOrder, record_of
 from callboard.actors.progress import Progress
 from callboard.actors.recorder import Recorder
-from callboard.actors.tool_runner import ListTools, RunTool
-from callboard.domain.block import TextBlock, ToolResultBlock, ToolUseBlock
+from callboard.actors.tool_call import run_tool
+from callboard.actors.tool_runner import ListTools
+from callboard.domain.block import TextBlock, ToolUseBlock
 from callboard.domain.budget import fitting, prompt_budget
 from callboard.domain.delta import BlockStarted, GenerationStarted, GenerationStopped
 from callboard.domain.generation import Generation, GenerationRequest
@@ -39,8 +40,6 @@ from callboard.domain.observation import (
     EndNotKept,
     Observation,
     ProviderAnswered,
-    ToolExecuted,
-    ToolExecuting,
 )
 from callboard.domain.pairing import repair
 from callboard.domain.tools import ToolDefinition
@@ -55,7 +54,6 @@ from callboard.domain.turn_log import (
 )
 from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, Conflict, NotFound
-from callboard.providers.tool_results import tool_result
 from callboard.store.hidden_rounds import joined
 from callboard.store.records import Status
 
@@ -197,6 +195,10 @@ class LiveTurn:
         first = turn.begin(request, policy)
         return self._continued(first) if self._log else (first, None)
 
+    async def _let_others_go_on(self) -> None:
+        if self._is_long:
+            await checkpoint()
+
     def _continued(
         self, first: turn.Generate
     ) -> tuple[turn.Generate | turn.RunTools | turn.Finish, Progress]:
@@ -276,7 +278,7 @@ class LiveTurn:
 
         async def run(call: ToolUseBlock) -> None:
             async with places:
-                result = await self._run_tool(call, again=call.id in started)
+                result = await run_tool(self._company, self._meter, call, again=call.id in started)
             results[call.id] = result
             await self._tell(ToolFinished(name=call.name, result=result))
 
@@ -299,22 +301,6 @@ class LiveTurn:
         if self._send is not None:
             for event in events:
                 await show(self._send, event)
-
-    async def _run_tool(self, call: ToolUseBlock, *, again: bool) -> ToolResultBlock:
-        request_id, assistant = self._meter.request_id, self._spec.name
-        self._observe(ToolExecuting(request_id=request_id, assistant=assistant, name=call.name))
-        since_us = self._meter.elapsed_us()
-        outcome = await self._company.tools.ask(RunTool(call=call, again=again))
-        self._observe(
-            ToolExecuted(
-                request_id=request_id,
-                assistant=assistant,
-                name=call.name,
-                duration_us=self._meter.elapsed_us() - since_us,
-                failed=outcome.is_error,
-            )
-        )
-        return tool_result(call.id, outcome)
 
     # --- the end
     # --------------------------------------------------------------------------------------------

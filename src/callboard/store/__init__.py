@@ -17,7 +17,6 @@ from callboard.store.changes import (
 )
 from callboard.store.hidden_rounds import HiddenRounds
 from callboard.store.in_memory import InMemoryStore
-from callboard.store.memory import MemoryStore, StoredResponse
 from callboard.store.records import (
     LIVE,
     ConversationRecord,
@@ -49,7 +48,6 @@ __all__ = [
     "HiddenRounds",
     "InMemoryStore",
     "ItemRecord",
-    "MemoryStore",
     "Order",
     "PutConversation",
     "RememberReply",
@@ -60,7 +58,6 @@ __all__ = [
     "Store",
     "StoreReport",
     "StoredReply",
-    "StoredResponse",
     "TurnRecord",
     "UpdateConversation",
 ]

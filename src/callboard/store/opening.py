@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from callboard.store.in_memory import InMemoryStore
-from callboard.store.sqlite import open_sqlite
 from callboard.store.store import Store
 
 SQLITE = "sqlite:///"
@@ -25,6 +24,9 @@ async def open_store(url: str, folder: Path) -> AsyncIterator[Store]:
         StoreUnavailable: It cannot be opened.
     """
     if url.startswith(SQLITE):
+        # Loaded where it is used: most of what imports the runtime never opens one.
+        from callboard.store.sqlite import open_sqlite  # noqa: PLC0415
+
         async with open_sqlite(folder / url.removeprefix(SQLITE)) as store:
             yield store
     else:

@@ -1,0 +1,35 @@
+"""One call of one of the runtime's own tools, told to whoever watches."""
+
+from __future__ import annotations
+
+from callboard.actors.order import Company
+from callboard.actors.tool_runner import RunTool
+from callboard.domain.block import ToolResultBlock, ToolUseBlock
+from callboard.domain.meter import Meter
+from callboard.domain.observation import ToolExecuted, ToolExecuting
+from callboard.providers.tool_results import tool_result
+
+
+async def run_tool(company: Company, meter: Meter, call: ToolUseBlock, *, again: bool) -> ToolResultBlock:
+    """What ``call`` came to, for the model; whatever goes wrong is a result too.
+
+    Args:
+        company: Who runs it, and who watches.
+        meter: The turn's account.
+        call: By the model.
+        again: It was begun before, and nobody knows what it came to.
+    """
+    request_id, assistant = meter.request_id, meter.assistant or ""
+    company.observe(ToolExecuting(request_id=request_id, assistant=assistant, name=call.name))
+    since_us = meter.elapsed_us()
+    outcome = await company.tools.ask(RunTool(call=call, again=again))
+    company.observe(
+        ToolExecuted(
+            request_id=request_id,
+            assistant=assistant,
+            name=call.name,
+            duration_us=meter.elapsed_us() - since_us,
+            failed=outcome.is_error,
+        )
+    )
+    return tool_result(call.id, outcome)
