@@ -11,9 +11,11 @@ from tests.cli.command import SCRIPTED, UNREACHABLE, callboard
 def test_a_good_configuration_is_good_throughout(tmp_path: Path) -> None:
     done = callboard(tmp_path, "doctor", config=SCRIPTED)
     assert done.returncode == 0
-    file, model = done.stdout.splitlines()
+    file, store, model = done.stdout.splitlines()
     assert file.startswith("ok   configuration ")
     assert file.endswith("callboard.toml")
+    assert store.startswith("ok   store sqlite:///.callboard/state.db (SQLite 3.")
+    assert store.endswith(" 0 responses, 0 conversations, 0 bytes)")
     assert model == "ok   model echo (provider demo)"
 
 
@@ -30,8 +32,19 @@ def test_a_provider_out_of_reach_fails_its_model_only(tmp_path: Path) -> None:
     done = callboard(tmp_path, "doctor", "--json", config=UNREACHABLE)
     assert done.returncode == 1
     assert done.stderr == ""
-    file, model = json.loads(done.stdout)
+    file, _, model = json.loads(done.stdout)
     assert file["good"]
     assert model["subject"] == "model far (provider far)"
     assert not model["good"]
     assert "no connection" in model["advice"]
+
+
+def test_a_store_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "junk.db").write_text("junk" * 1000)
+    config = SCRIPTED + '[store]\nurl = "sqlite:///junk.db"\n'
+    for command, status in (("doctor",), 1), (("ask", "hi"), 1), (("serve", "--port", "0"), 1):
+        done = callboard(tmp_path, *command, config=config)
+        assert done.returncode == status
+        said = [line for line in (done.stdout + done.stderr).splitlines() if "is no database" in line]
+        assert len(said) == 1
+        assert "Traceback" not in done.stderr

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from callboard.cli.options import add_config, quiet
 from callboard.config import Config, load, problems
-from callboard.errors import CallboardError
-from callboard.runtime import open_runtime
+from callboard.errors import CallboardError, StoreUnavailable
+from callboard.runtime import Runtime, open_runtime
 
 PROBE_SECONDS = 30
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check configuration and providers, and say what to fix."""
+    """Check configuration, store and providers, and say what to fix."""
     found = problems(arguments.config, environ=os.environ, cwd=Path.cwd())
     if found:
         findings = [Finding(subject="configuration", good=False, advice=str(each)) for each in found]
@@ -47,27 +47,45 @@ def run(arguments: argparse.Namespace) -> int:
     config = load(arguments.config, environ=os.environ, cwd=Path.cwd())
     findings = [Finding(subject=_origin(config), good=True)]
     findings += [Finding(subject="notice", good=True, advice=notice) for notice in config.notices]
-    findings += anyio.run(_ask_each, quiet(config))
+    findings += anyio.run(_look, quiet(config))
     _print(findings, as_json=arguments.json)
     return 0 if all(finding.good for finding in findings) else 1
 
 
-async def _ask_each(config: Config) -> list[Finding]:
+async def _look(config: Config) -> list[Finding]:
+    """Open everything; without its store nothing runs, so then that is all there is to say."""
+    try:
+        async with open_runtime(config) as runtime:
+            return [await _read_store(runtime), *await _ask_each(runtime)]
+    except StoreUnavailable as error:
+        return [Finding(subject=f"store {config.store.url}", good=False, advice=str(error))]
+
+
+async def _read_store(runtime: Runtime) -> Finding:
+    """Read all of the store: nothing less shows that it is whole."""
+    report = await runtime.wiring.store.check()
+    subject = (
+        f"store {runtime.config.store.url} ({report.engine}, {report.responses} responses, "
+        f"{report.conversations} conversations, {report.bytes} bytes)"
+    )
+    return Finding(subject=subject, good=not report.problems, advice="; ".join(report.problems))
+
+
+async def _ask_each(runtime: Runtime) -> list[Finding]:
     """Ask every configured model for a word: nothing less shows that key, address and name are right."""
     findings = []
-    async with open_runtime(config) as runtime:
-        for model in config.models:
-            subject = f"model {model.name} (provider {model.provider})"
-            try:
-                with anyio.fail_after(PROBE_SECONDS):
-                    await runtime.generate(model.name, "Say yes.", max_output_tokens=16)
-            except CallboardError as error:
-                findings.append(Finding(subject=subject, good=False, advice=str(error)))
-            except TimeoutError:
-                advice = f"no answer within {PROBE_SECONDS} s"
-                findings.append(Finding(subject=subject, good=False, advice=advice))
-            else:
-                findings.append(Finding(subject=subject, good=True))
+    for model in runtime.config.models:
+        subject = f"model {model.name} (provider {model.provider})"
+        try:
+            with anyio.fail_after(PROBE_SECONDS):
+                await runtime.generate(model.name, "Say yes.", max_output_tokens=16)
+        except CallboardError as error:
+            findings.append(Finding(subject=subject, good=False, advice=str(error)))
+        except TimeoutError:
+            advice = f"no answer within {PROBE_SECONDS} s"
+            findings.append(Finding(subject=subject, good=False, advice=advice))
+        else:
+            findings.append(Finding(subject=subject, good=True))
     return findings
 
 
