@@ -23,7 +23,7 @@ run: $(VENV)/.runtime
 	$(BIN)/callboard serve
 
 test: $(VENV)/.test
-	$(BIN)/python -X dev -m pytest
+	$(BIN)/python -X dev -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
