@@ -120,8 +120,16 @@ def _against(
     )
 
 
-def _never(_run: Run) -> None:
-    """What cannot be measured yet."""
+def _stored(run: Run, theirs: str) -> float | None:
+    """Stored responses of ours against what another passes on, or stores where it can."""
+
+    def rate(one: Run, name: str, scenario: str) -> float | None:
+        found = figures(one, name, SCENARIO[scenario])
+        return None if found is None else found.rate
+
+    return quotient(
+        run, lambda one: rate(one, RELAY, "stored-c64"), lambda one: rate(one, theirs, "unary-c64")
+    )
 
 
 def _conversion(run: Run) -> float | None:
@@ -197,9 +205,9 @@ BARS = (
         checks=_against(ACTORS, "unary-c16", "req/s", ((ROUTER, 0.4, 0.6),)),
     ),
     Bar(
-        path="stored /v1/responses, SQLite FULL, c64: requests/s (there is no such store yet)",
+        path="stored /v1/responses, SQLite synced, c64: requests/s, against chat completions of",
         checks=tuple(
-            Check(what=label(name), of=_never, bar=bar, moonshot=moonshot, more=True)
+            Check(what=label(name), of=partial(_stored, theirs=name), bar=bar, moonshot=moonshot, more=True)
             for name, bar, moonshot in (
                 (ROUTER, 0.2, 0.35),
                 ("open-responses-server", 12, None),

@@ -25,6 +25,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     Attributes:
         model: What the mock does is in its name; see native/answers.h.
         dialect: Of the client; the upstream's is always that of chat completions.
+        stored: Whether a response is to be kept; chat completions never are.
         chunks: Of each streamed answer; 0 where answers are not streamed.
         rate: Requests a second that start when they are due; None asks again as soon as answered.
         pace_s: From chunk to chunk where the mock times them; 0 where it does not.
@@ -36,6 +37,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     title: str
     model: str = "mock"
     dialect: Literal["chat", "responses"] = "chat"
+    stored: bool = False
     connections: int = 1
     chunks: int = 0
     rate: int | None = None
@@ -62,7 +64,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
         stream = {"stream": True} if self.chunks else {}
         asked: dict[str, object] = {"messages": [{"role": "user", "content": text}]}
         if self.dialect == "responses":
-            asked = {"input": text}
+            asked = {"input": text, "store": self.stored}
         return json.dumps({"model": model, **stream, **asked}).encode()
 
     def arguments(self, seconds: float) -> list[str]:
@@ -100,6 +102,13 @@ SCENARIOS = (
         connections=16,
         chunks=100,
         unit="chunks/s",
+    ),
+    Scenario(
+        name="stored-c64",
+        title="stored responses, c64",
+        dialect="responses",
+        stored=True,
+        connections=64,
     ),
     Scenario(
         name="paced-200",

@@ -32,8 +32,10 @@ tokens_per_minute = 1_000_000_000_000
 cost_per_day_usd = 1_000_000
 parallel = 100_000
 
+# What the requests want kept is kept on disk, as it is by default.
 [store]
-url = "memory:"
+url = "sqlite:///{store}"
+max_responses = 100_000
 
 [log]
 file = "{log}"
@@ -68,7 +70,12 @@ def _version(_home: Path) -> str | None:
 
 
 def _launch(site: Site, *, more: str = "", end: str = "", words: Sequence[str] = ()) -> Launch:
-    head = CONFIG.format(port=site.port, log=site.work / "callboard.log", upstream=site.upstream_url)
+    head = CONFIG.format(
+        port=site.port,
+        log=site.work / "callboard.log",
+        store=site.work / "state.db",
+        upstream=site.upstream_url,
+    )
     models = "".join(MODEL.format(name=name, more=more) for name in (*MODELS, *GROWTH_MODELS))
     file = site.write("callboard.toml", head + models + end)
     command = (sys.executable, "-m", "callboard.cli.main", "serve", *words, "--config", file)
