@@ -16,8 +16,7 @@ from typing import ClassVar
 
 import anyio
 
-from callboard.errors import CallboardError
-from callboard.kernel import Actor, Context, MailboxSpec, Request
+from callboard.kernel import Actor, Context, MailboxSpec, Promise, Request
 from callboard.store import AppendEvents, Change, DeleteResponse, EndResponse, Store
 
 LARGEST_GROUP = 256
@@ -39,22 +38,6 @@ class Commit(Request["Archivist", None], frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
 
-class _Entry:
-    """A commit that waits, and what came of it."""
-
-    __slots__ = ("changes", "over", "refusal")
-
-    def __init__(self, changes: tuple[Change, ...]) -> None:
-        self.changes = changes
-        self.over = anyio.Event()
-        self.refusal: CallboardError | None = None
-
-    async def wait(self) -> None:
-        await self.over.wait()
-        if self.refusal is not None:
-            raise self.refusal
-
-
 class Archivist(Actor[Commit]):
     """See the module's docstring.
 
@@ -68,7 +51,7 @@ class Archivist(Actor[Commit]):
     def __init__(self, store: Store, written: Callable[[str], None] = _nobody) -> None:
         self._store = store
         self._written = written
-        self._gathered: list[_Entry] = []
+        self._gathered: list[tuple[tuple[Change, ...], Promise[None]]] = []
 
     @asynccontextmanager
     async def running(self, context: Context[Archivist]) -> AsyncIterator[None]:
@@ -77,32 +60,41 @@ class Archivist(Actor[Commit]):
         self._room = anyio.Event()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write)
-            yield
-            tasks.cancel_scope.cancel()
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+        # Those whose askers have left are waited for by nobody, and made all the same.
+        with anyio.CancelScope(shield=True):
+            await self._write_group()
 
     async def receive(self, message: Commit, context: Context[Archivist]) -> None:
         """Adds to the next group, once that has room."""
-        entry = _Entry(message.changes)
         while len(self._gathered) >= LARGEST_GROUP:
             self._room = anyio.Event()
             await self._room.wait()
-        self._gathered.append(entry)
+        self._gathered.append((message.changes, context.promise(message)))
         self._work.set()
-        context.reply_from(message, entry.wait)
 
     async def _write(self) -> None:
         while True:
             await self._work.wait()
             self._work = anyio.Event()
-            group, self._gathered = self._gathered, []
-            self._room.set()
-            # An end that cannot wait leaves the group to the store, which finishes what it has begun.
-            outcomes = await self._store.commit_all([entry.changes for entry in group])
-            for entry, outcome in zip(group, outcomes, strict=True):
-                entry.refusal = outcome
-                entry.over.set()
-                if outcome is None:
-                    self._tell(entry.changes)
+            await self._write_group()
+
+    async def _write_group(self) -> None:
+        group, self._gathered = self._gathered, []
+        self._room.set()
+        if not group:
+            return
+        # An end that cannot wait leaves the group to the store, which finishes what it has begun.
+        outcomes = await self._store.commit_all([changes for changes, _ in group])
+        for (changes, promise), outcome in zip(group, outcomes, strict=True):
+            if outcome is not None:
+                promise.refuse(outcome)
+                continue
+            promise.keep(None)
+            self._tell(changes)
 
     def _tell(self, changes: tuple[Change, ...]) -> None:
         for change in changes:

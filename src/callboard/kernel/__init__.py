@@ -22,6 +22,7 @@ from callboard.kernel.request import Notice, Request, StreamRequest
 from callboard.kernel.system import System, open_system
 from callboard.kernel.trace import TraceContext, current_trace, use_trace
 from callboard.kernel.tree import Backoff, Child, Intensity, Restart, Strategy, Supervisor
+from callboard.kernel.work import Promise
 
 __all__ = [
     "Actor",
@@ -42,6 +43,7 @@ __all__ = [
     "Notice",
     "Observer",
     "Overflow",
+    "Promise",
     "Request",
     "Restart",
     "Restarted",

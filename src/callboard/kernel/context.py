@@ -18,7 +18,7 @@ from callboard.kernel.reply import Reply, StreamReply
 from callboard.kernel.request import Notice, Request, StreamRequest
 from callboard.kernel.trace import TraceContext, current_trace
 from callboard.kernel.tree import Child
-from callboard.kernel.work import Work, notice_to_self
+from callboard.kernel.work import Promise, Work, notice_to_self
 
 A = TypeVar("A")
 E = TypeVar("E")
@@ -132,6 +132,17 @@ class Context(Generic[A]):
             RuntimeError: As for `reply`.
         """
         self._hand_on(request, self._take_up(request), work)
+
+    def promise(self, request: Request[A, R]) -> Promise[R]:
+        """Answer the request in ``receive`` later, by whoever settles the promise.
+
+        It costs no task: for actors that answer many requests at once, or when something else is done. An
+        orderly end of this incarnation waits for it; a crash breaks it, and the asker gets ActorFailed.
+
+        Raises:
+            RuntimeError: As for `reply`.
+        """
+        return self._work.promise(self._take_up(request), type(request).__name__)
 
     def stream_from(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -31,8 +31,31 @@ def sole_cause(error: Exception) -> Exception:
     return error
 
 
+class Promise(Generic[R]):
+    """An answer that is owed: made by `callboard.kernel.context.Context.promise`, settled at most once.
+
+    What comes after it was settled, or after the asker has left, changes nothing.
+    """
+
+    __slots__ = ("_over", "_reply")
+
+    def __init__(self, reply: Reply[R], over: Callable[[], None]) -> None:
+        self._reply = reply
+        self._over = over
+
+    def keep(self, value: R) -> bool:
+        """Answer with ``value``. Returns whether the asker will see it."""
+        seen = self._reply.succeed(value)
+        self._over()
+        return seen
+
+    def refuse(self, refusal: Exception) -> bool:
+        """Answer with ``refusal``, which is raised in the asker. Returns whether the asker will see it."""
+        return self._reply.fail(refusal)  # which ends what it waits for, and so this
+
+
 class Work:
-    """The tasks of one incarnation.
+    """The tasks of one incarnation, and what it has promised.
 
     Attributes:
         live: How many of them an orderly end waits for; timers are not among them.
@@ -49,6 +72,8 @@ class Work:
         self._slot = slot
         self._tasks: TaskGroup
         self._scopes: dict[anyio.CancelScope, None] = {}  # a set that keeps its order, so that runs repeat
+        self._promises: dict[int, tuple[Promise[Any], str]] = {}
+        self._made = 0
         self._idle = anyio.Event()
 
     def open(self, tasks: TaskGroup) -> None:
@@ -56,7 +81,12 @@ class Work:
         self._tasks = tasks
 
     async def close(self) -> None:
-        """Cancel everything and wait until it is gone, even when the caller is itself cancelled."""
+        """Cancel everything and wait until it is gone, even when the caller is itself cancelled.
+
+        Promises that are still owed are broken: their askers are told.
+        """
+        for promise, request in tuple(self._promises.values()):
+            promise.refuse(self._failure(request))
         with anyio.CancelScope(shield=True):
             while self._scopes:
                 self._idle = anyio.Event()
@@ -75,6 +105,22 @@ class Work:
         reply.cancel_work = scope.cancel
         self.live += 1
         self._spawn(scope, partial(self._answer, reply, work, scope, request))
+
+    def promise(self, reply: Reply[R], request: str) -> Promise[R]:
+        """Owe the answer to ``request``; an orderly end waits until it is given, or its asker has left."""
+        self._made += 1
+        number = self._made
+
+        def over() -> None:
+            if self._promises.pop(number, None) is not None:
+                self._lay_down()
+
+        promise = Promise(reply, over)
+        if reply.open:
+            self.live += 1
+            self._promises[number] = (promise, request)
+            reply.cancel_work = over
+        return promise
 
     def later(self, envelope: Envelope, after: float) -> None:
         """Put ``envelope`` into the actor's own mailbox after that many seconds, waiting for room then."""
@@ -159,6 +205,9 @@ class Work:
     def _cut_short(self, scope: anyio.CancelScope, request: str) -> Exception:
         if anyio.current_time() >= scope.deadline:
             return DeadlineExceeded(f"the time for {request} ran out")
+        return self._failure(request)
+
+    def _failure(self, request: str) -> ActorFailed:
         failure = ActorFailed(f"{self._slot.path} ended before its work on {request} did")
         failure.__cause__ = self.cause
         return failure
