@@ -1,4 +1,4 @@
-"""What it costs to keep a turn: one commit that begins and ends a response, through the Archivist.
+"""What it costs to keep a turn: one commit of a response with its log, through the Archivist.
 
     python -m benchmarks.micro.store
 
@@ -21,7 +21,7 @@ import anyio
 from callboard.actors.archivist import Archivist, Commit
 from callboard.domain.message import Message, user_text
 from callboard.kernel import ActorRef, Child, Supervisor, open_system
-from callboard.store import BeginResponse, EndResponse, ResponseRecord, Segment, Store
+from callboard.store import BeginResponse, ResponseRecord, Segment, Store
 from callboard.store.opening import open_store
 
 ROUNDS = 5
@@ -36,21 +36,16 @@ def turn(name: str) -> Commit:
     record = ResponseRecord(
         id=name,
         tenant="t",
-        status="in_progress",
+        status="completed",
         created_at_s=1,
+        finished_at_s=2,
         model="m",
         request=REQUEST,
         input=(user_text(TEXT),),
-    )
-    end = EndResponse(
-        response_id=name,
-        expected_version=0,
-        segment=Segment(first=0, count=20, payload=LOG),
-        status="completed",
         produced=(Message(role="assistant", content=user_text(TEXT).content),),
-        finished_at_s=2,
     )
-    return Commit(changes=(BeginResponse(record=record), end))
+    segment = Segment(first=0, count=20, payload=LOG)
+    return Commit(changes=(BeginResponse(record=record, segments=(segment,)),))
 
 
 @asynccontextmanager

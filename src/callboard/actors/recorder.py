@@ -8,6 +8,7 @@ trace; one that comes to its end in one go is stored in one commit.
 from __future__ import annotations
 
 import anyio
+from msgspec.structs import replace
 
 from callboard.actors.archivist import Archivist, Commit
 from callboard.domain.block import ToolUseBlock
@@ -85,9 +86,9 @@ class Recorder:
         """
         async with self._turn:
             segment = self._segment()
-            changes: list[Change] = [] if self.stored else [BeginResponse(record=self._record)]
-            changes.append(
-                EndResponse(
+            end: Change
+            if self.stored:
+                end = EndResponse(
                     response_id=self._record.id,
                     expected_version=segment.first if segment else self._version,
                     segment=segment,
@@ -95,8 +96,10 @@ class Recorder:
                     produced=produced,
                     finished_at_s=finished_at_s,
                 )
-            )
-            await self._commit([*changes, *more])
+            else:
+                record = replace(self._record, status=status, produced=produced, finished_at_s=finished_at_s)
+                end = BeginResponse(record=record, segments=(segment,) if segment else ())
+            await self._commit([end, *more])
 
     async def _commit(self, changes: list[Change]) -> None:
         # Once it is sent it is done, whether or not we are still there to hear of it.

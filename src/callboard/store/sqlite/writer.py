@@ -56,21 +56,26 @@ class Writer:
         Returns:
             For each what kept it from being done, or None: then it is durable.
         """
-        outcomes: list[CallboardError | None] = []
         try:
-            with transaction(self.connection):
-                if len(batches) == 1:
-                    self._do(batches[0])  # the transaction is undone with it
-                    outcomes.append(None)
-                else:
-                    outcomes.extend(self._outcome(batch) for batch in batches)
-        except Refusal as refusal:
-            return [refusal]
+            outcomes = self._all(batches)
         except UNAVAILABLE as error:
             # Nothing of any of them is there, whatever the savepoints had said.
             return [unavailable(error) for _ in batches]
         self.checkpoint()
         return outcomes
+
+    def _all(self, batches: Sequence[Sequence[Change]]) -> list[CallboardError | None]:
+        """As if none were refused, which is rare; where one is, all over again with a savepoint for each."""
+        try:
+            with transaction(self.connection):
+                for batch in batches:
+                    self._do(batch)
+        except Refusal as refusal:
+            if len(batches) == 1:
+                return [refusal]
+            with transaction(self.connection):
+                return [self._outcome(batch) for batch in batches]
+        return [None] * len(batches)
 
     def checkpoint(self) -> None:
         """Move the log into the database if it is long, as far as nobody still reads it."""
