@@ -16,7 +16,7 @@ from anyio import CapacityLimiter
 from callboard.domain.block import ToolUseBlock
 from callboard.domain.tools import ToolDefinition, ToolOutcome, failed
 from callboard.errors import InvalidArguments
-from callboard.kernel import Actor, Context, MailboxSpec, Request
+from callboard.kernel import Context, Decider, MailboxSpec, Request
 from callboard.tools.cap import capped
 from callboard.tools.source import ToolSource, unknown_tool
 
@@ -45,7 +45,7 @@ class RunTool(Request["ToolRunner", ToolOutcome], frozen=True, kw_only=True):
 _Message: TypeAlias = ListTools | RunTool
 
 
-class ToolRunner(Actor[_Message]):
+class ToolRunner(Decider[_Message]):
     """See the module's docstring.
 
     Args:
@@ -73,7 +73,7 @@ class ToolRunner(Actor[_Message]):
         self._definitions = tuple(definitions)
         yield
 
-    async def receive(self, message: _Message, context: Context[ToolRunner]) -> None:
+    def decide(self, message: _Message, context: Context[ToolRunner]) -> None:
         """Answers what it knows; runs tools in tasks of their own."""
         match message:
             case ListTools():
