@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
 )
+from functools import partial
 from pathlib import Path
 
 from callboard.actors.archivist import Archivist
@@ -28,7 +29,7 @@ from callboard.domain.meter import Meter
 from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
 from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, InvalidRequest, UnknownAssistant
-from callboard.kernel import ActorRef, Observer, System, open_system
+from callboard.kernel import ActorRef, Observer, System, choose_soon, open_system
 from callboard.providers.registry import Registry
 from callboard.store.opening import open_store
 from callboard.telemetry import schema
@@ -38,6 +39,9 @@ from callboard.telemetry.observer import observe_bug, observe_domain, observe_ke
 from callboard.tools.function import FunctionTool, FunctionTools
 from callboard.tools.source import ToolSource
 from callboard.wiring import Wiring, new_id, wire
+
+LINES_WAIT_S = 0.01
+"""So long closing lines may wait for others, to be written with them."""
 
 LOG_SCHEMA = schema.VERSION
 """Version of the log's schema; docs/log.md."""
@@ -62,6 +66,7 @@ class Runtime:
         system: The kernel's handle.
         log: Where its lines go.
         has_tools: Whether it has tools of its own.
+        observe: Writes what happened to the log.
     """
 
     def __init__(self, config: Config, wiring: Wiring, system: System, log: Log, *, has_tools: bool) -> None:
@@ -70,6 +75,9 @@ class Runtime:
         self.wiring = wiring
         self.system = system
         self.log = log
+        self.observe: Callable[[object], None] = partial(observe_domain, log)
+        every = () if has_tools else wiring.routes.models
+        self._relayed = frozenset(spec.name for spec in every if wiring.relays(spec.name))
 
     @property
     def providers(self) -> ActorRef[ProviderSystem]:
@@ -157,10 +165,6 @@ class Runtime:
         """Admit nothing new, let what runs finish within ``grace`` seconds, then stop everything in order."""
         await self.system.drain(grace=grace)
 
-    def observe(self, observation: object) -> None:
-        """Write what happened to the log."""
-        observe_domain(self.log, observation)
-
     def library_logs(self) -> AbstractContextManager[None]:
         """Take the libraries' own log lines into ours for a block; for a server, which owns its process."""
         return library_logs(self.log)
@@ -180,7 +184,7 @@ class Runtime:
 
     def relays(self, model: str) -> bool:
         """Whether requests for ``model`` may be passed on as they come: no tool of ours is on offer."""
-        return not self.has_tools and self.wiring.relays(model)
+        return model in self._relayed or (not self.has_tools and self.wiring.relays(model))
 
     def _order(
         self,
@@ -298,11 +302,14 @@ async def open_runtime(
                 sources=every,
                 store=store,
                 observe=lambda observation: observe_domain(lines, observation),
-                on_line=lambda line: observe_ledger(lines, line),
+                on_line=partial(observe_ledger, lines),
                 registry=registry,
             )
-            async with open_system(wiring.tree, observe=lambda event: observe_kernel(lines, event)) as system:
-                yield Runtime(chosen, wiring, system, lines, has_tools=bool(every))
+            with lines.put_off(choose_soon(LINES_WAIT_S)):
+                async with open_system(
+                    wiring.tree, observe=lambda event: observe_kernel(lines, event)
+                ) as system:
+                    yield Runtime(chosen, wiring, system, lines, has_tools=bool(every))
     finally:
         if log is None:
             lines.close()

@@ -48,7 +48,7 @@ def in_one_piece(answer: Answer) -> Answer:
 
 @pytest.mark.parametrize(
     "path, stream, calls",
-    [("relay", False, 396), ("relay", True, 566), ("actors", False, 1277), ("actors", True, 5400)],
+    [("relay", False, 306), ("relay", True, 483), ("actors", False, 1163), ("actors", True, 5381)],
 )
 async def test_a_request_costs_no_more_calls_than_it_did(path: str, stream: bool, calls: int) -> None:
     answer = in_one_piece(chat_stream(*WORDS)) if stream else chat("Hello you")

@@ -2,18 +2,20 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from callboard.config import LogConfig
 from callboard.domain.observation import RequestClosed, TimeSplit
 from callboard.secret import Secret
 from callboard.telemetry import schema
-from callboard.telemetry.logging import REMEMBERED, Log, open_log
+from callboard.telemetry.logging import PUT_OFF, REMEMBERED, Log, open_log
 from callboard.telemetry.sink import open_file
 from tests.telemetry.logfmt import parse
 
@@ -191,3 +193,53 @@ def test_what_was_hidden_once_is_hidden_again_and_what_was_shown_is_shown_again(
     assert "abcdef123456" not in path.read_text()
     assert len([line for line in lines if 'text="calling with Bearer ***"' in line]) == 4
     assert len([line for line in lines if 'text="an ordinary word"' in line]) == 4
+
+
+def test_lines_wait_together_and_keep_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = log_to(path)
+    put_off: list[Callable[[], None]] = []
+    with log.put_off(put_off.append):
+        log.closing(replace(CLOSED, request_id="req_1"))
+        log.closing(replace(CLOSED, request_id="req_2"))
+        assert path.read_text() == ""
+        assert len(put_off) == 1
+        put_off.pop()()
+        assert named(path) == ["req_1", "req_2"]
+        log.closing(replace(CLOSED, request_id="req_3"))
+        log.event(schema.PROCESSING_COMMAND, request_id="req_4")
+        assert named(path) == ["req_1", "req_2"]
+        log.closing(replace(CLOSED, request_id="req_5"))
+    assert named(path)[2:] == ["req_3", "req_4", "req_5"]
+    log.closing(replace(CLOSED, request_id="req_6"))
+    assert named(path)[5:] == ["req_6"]
+
+
+def test_an_urgent_line_does_not_wait(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = log_to(path)
+    with log.put_off(lambda _: None):
+        log.closing(CLOSED)
+        log.event(schema.UNEXPECTED_ERROR, request_id="req_2")
+        assert named(path) == ["req_1", "req_2"]
+        log.closing(replace(CLOSED, request_id="req_3", status=502))
+        assert named(path)[2:] == ["req_3"]
+
+
+def test_so_many_lines_wait_and_closing_the_log_loses_none(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = log_to(path)
+    with log.put_off(lambda _: None):
+        for _ in range(PUT_OFF - 1):
+            log.closing(CLOSED)
+        assert path.read_text() == ""
+        log.closing(CLOSED)
+        assert len(named(path)) == PUT_OFF
+        log.closing(CLOSED)
+        log.close()
+    assert len(named(path)) == PUT_OFF + 1
+
+
+def named(path: Path) -> list[object]:
+    """The requests that the lines tell of."""
+    return [parse(line)["request_id"] for line in path.read_text().splitlines()]

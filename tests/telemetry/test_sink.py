@@ -83,3 +83,19 @@ def test_a_descriptor_that_is_not_ours_stays_open(pipe: Pipe) -> None:
     borrowed.write("late\n")
     assert borrowed.lost == 1
     os.close(write)  # raises, had it been closed
+
+
+def test_lines_that_come_together_reach_a_pipe_in_whole_ones(pipe: Pipe) -> None:
+    lines = "".join(f"{number} {'x' * 1500}\n" for number in range(6))
+    pipe.sink.write(lines)
+    assert pipe.drain() == lines
+
+
+def test_of_lines_that_come_together_only_those_are_lost_that_did_not_fit(pipe: Pipe) -> None:
+    pipe.sink.write("y" * (pipe.room - 4) + "\n")
+    pipe.sink.write("a\nbb\nc\n")
+    assert pipe.sink.lost in {2, 3}  # a system may write a part, or nothing
+    pipe.drain()
+    lost = pipe.sink.lost
+    pipe.sink.write("next\n")
+    assert pipe.drain().strip() == f"lost {lost}\nnext"

@@ -154,3 +154,11 @@ def test_the_end_of_the_connection_means_what_was_still_missing() -> None:
 def test_touched_tells_silence_from_the_first_byte() -> None:
     assert not parse().touched
     assert parse(b"H").touched
+
+
+def test_trailers_of_one_answer_are_no_headers_of_the_next() -> None:
+    parser = parse(CHUNKED + b"2\r\nhi\r\n0\r\nTrailer: z\r\n\r\n")
+    assert parser.take() == b"hi"
+    assert parser.renew(bodiless=False)
+    parser.feed(OK + b"Content-Length: 2\r\n\r\nho")
+    assert (parser.fields, parser.take()) == ([(b"content-length", b"2")], b"ho")

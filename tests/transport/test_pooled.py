@@ -216,6 +216,39 @@ async def test_bytes_after_an_answer_cost_the_connection() -> None:
         assert server.connects == 3
 
 
+@pytest.mark.parametrize("last_words", [b"", plain(b"POISON")])
+async def test_a_busy_connection_is_not_used_once_its_peer_has_left_or_spoken_unasked(
+    last_words: bytes,
+) -> None:
+    peers = []
+
+    async def script(peer: Peer) -> None:
+        peers.append(peer)
+        await answering(plain(b"ok"))(peer)
+
+    async with world(script) as (server, client):
+        request = HttpRequest(method="POST", url=server.url, body=b"once")
+        for _ in range(3):
+            assert await read(client, request) == b"ok"
+        peers[0].send_at_once(last_words)
+        assert await read(client, request) == b"ok"
+        assert (server.connects, len(server.requests)) == (2, 4)
+
+
+async def test_an_answer_that_is_read_late_is_not_mixed_up_with_the_next_on_its_connection() -> None:
+    async def script(peer: Peer) -> None:
+        for body in (b"one", b"two", b"three"):
+            await peer.request()
+            await peer.send(plain(body))
+
+    async with world(script, Settings(capacity=1)) as (server, client):
+        first, second, third = [await client.send(get(server)) for _ in range(3)]
+        assert await second.read() == b"two"
+        assert [piece async for piece in first] == [b"one"]
+        assert await third.read() == b"three"
+        assert server.connects == 1
+
+
 async def test_over_tls_a_body_that_ends_without_goodbye_is_incomplete() -> None:
     authority = trustme.CA()
     serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
@@ -51,7 +51,7 @@ class LiveGeneration:
             ),
             meter,
         )
-        self._stack = AsyncExitStack()
+        self._attempt: AbstractAsyncContextManager[UpstreamAnswer] | None = None
         self._fold = Fold()
         self._output_bytes = 0
         self._first: GenerationEvent | None = None
@@ -74,26 +74,29 @@ class LiveGeneration:
         return self._call.grant.spec.name
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._call)
         try:
             self._first = await self._call.begin(self._begin)
         except BaseException as error:
-            await self._stack.__aexit__(type(error), error, error.__traceback__)
+            await self._call.__aexit__(type(error), error, error.__traceback__)
             raise
+        self._meter.enter("own")
         return self
 
     async def _begin(self, grant: Grant) -> GenerationEvent:
-        async with AsyncExitStack() as attempt:
-            call = ProviderCall(
-                request=self._request, upstream_name=grant.spec.upstream_name, traits=grant.spec.traits
-            )
-            # Once it is sent it may be charged, whether or not anybody waits for its answer.
-            self._call.consumed(Usage(input_tokens=self._prompt_tokens), reported=False)
-            answer = await attempt.enter_async_context(grant.handler.call_api(call))
+        call = ProviderCall(
+            request=self._request, upstream_name=grant.spec.upstream_name, traits=grant.spec.traits
+        )
+        # Once it is sent it may be charged, whether or not anybody waits for its answer.
+        self._call.consumed(Usage(input_tokens=self._prompt_tokens), reported=False)
+        attempt = grant.handler.call_api(call)
+        answer = await attempt.__aenter__()
+        try:
             first = await anext(answer)
-            self._answer = answer
-            # Kept open beyond this block; a failure before this line has closed it.
-            self._stack.push_async_exit(attempt.pop_all())
+        except BaseException as error:
+            await attempt.__aexit__(type(error), error, error.__traceback__)
+            raise
+        self._answer = answer
+        self._attempt = attempt  # left open: `__aexit__` leaves it
         return first
 
     def __aiter__(self) -> Self:
@@ -137,4 +140,10 @@ class LiveGeneration:
     ) -> None:
         if self.result is None and self._answer is not None:
             self._call.consumed(self._estimated(), reported=False)
-        await self._stack.__aexit__(kind, error, trace)
+        try:
+            if self._attempt is not None:
+                await self._attempt.__aexit__(kind, error, trace)
+        except BaseException as raised:
+            await self._call.__aexit__(type(raised), raised, raised.__traceback__)
+            raise
+        await self._call.__aexit__(kind, error, trace)

@@ -44,13 +44,12 @@ class Grant(Struct, frozen=True, kw_only=True):
         relay: The same handler where it can pass requests on as they are.
     """
 
-    attempt_id: str
     spec: ModelSpec
     handler: ProviderHandler
     relay: RelayHandler | None = None
 
 
-class Demand(Struct, frozen=True, kw_only=True):
+class Demand(Struct, frozen=True, kw_only=True, gc=False):
     """What a call will need, as far as it can be told beforehand.
 
     Attributes:
@@ -194,14 +193,11 @@ class ProviderSystem(Decider[_Message]):
         self._health = upstreams.health()
         self._budget = RetryBudget()
         self._open: dict[str, _Attempt] = {}
-        # Looked up once: asking a protocol's type costs as much as the rest of a grant.
-        self._relays = {
-            name: handler if isinstance(handler, RelayHandler) else None
-            for name, handler in upstreams.handlers.items()
-        }
         self._tallies = {name: _Tally() for name in upstreams.handlers}
+        # Made once: asking a protocol's type costs as much as the rest of a grant.
         routes = upstreams.routes
         self._candidates = {spec.name: routes.candidates(spec.name) for spec in routes.models}
+        self._grants = {spec.name: self._grant_of(spec) for spec in routes.models}
 
     @asynccontextmanager
     async def running(self, context: Context[ProviderSystem]) -> AsyncIterator[None]:
@@ -299,13 +295,13 @@ class ProviderSystem(Decider[_Message]):
 
     def _register(self, message: Open, choice: Choice, now_s: float) -> Grant:
         self._open[message.attempt_id] = _Attempt(message.request_id, choice, now_s)
-        provider = choice.spec.provider
-        return Grant(
-            attempt_id=message.attempt_id,
-            spec=choice.spec,
-            handler=self._upstreams.handlers[provider],
-            relay=self._relays[provider],
-        )
+        spec = choice.spec
+        return self._grants.get(spec.name) or self._grant_of(spec)
+
+    def _grant_of(self, spec: ModelSpec) -> Grant:
+        handler = self._upstreams.handlers[spec.provider]
+        relay = handler if isinstance(handler, RelayHandler) else None
+        return Grant(spec=spec, handler=handler, relay=relay)
 
     def _drop(self, choice: Choice) -> None:
         self._health.record(choice, Outcome.SILENT, now_s=self._now_s())
@@ -315,14 +311,23 @@ class ProviderSystem(Decider[_Message]):
         if attempt is None:
             return
         try:
-            self._limiter.tell_now(_settle(message))
+            self._limiter.tell_now(
+                Settle(
+                    attempt_id=message.attempt_id,
+                    usage=message.usage,
+                    reported=message.reported,
+                    sent=message.sent,
+                    outcome="completed" if message.error is None else _outcome(message.error),
+                )
+            )
         except WouldBlock:
             context.tell_later(message, after=SETTLE_AGAIN_S)
             return
         del self._open[message.attempt_id]
         now_s = self._now_s()
         spec = attempt.choice.spec
-        self._health.record(attempt.choice, outcome_of(message.error), now_s=now_s)
+        outcome = Outcome.GOOD if message.error is None else outcome_of(message.error)
+        self._health.record(attempt.choice, outcome, now_s=now_s)
         tally = self._tallies[spec.provider]
         tally.requests += 1
         tally.usage += message.usage
@@ -360,19 +365,7 @@ def _acquire(message: Open, spec: ModelSpec, *, wait: bool) -> Acquire:
     )
 
 
-def _settle(message: Close) -> Settle:
-    return Settle(
-        attempt_id=message.attempt_id,
-        usage=message.usage,
-        reported=message.reported,
-        sent=message.sent,
-        outcome=_outcome(message.error),
-    )
-
-
-def _outcome(error: BaseException | None) -> AttemptOutcome:
-    if error is None:
-        return "completed"
+def _outcome(error: BaseException) -> AttemptOutcome:
     if isinstance(error, StreamIncomplete):
         return "truncated"
     return "failed" if isinstance(error, UpstreamError) else "cancelled"

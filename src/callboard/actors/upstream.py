@@ -20,6 +20,7 @@ from callboard.errors import UpstreamError
 from callboard.kernel import ActorRef
 
 T = TypeVar("T")
+NOTHING = Usage()
 
 
 class UpstreamCall:
@@ -41,7 +42,7 @@ class UpstreamCall:
         self._meter = meter
         self._grant: Grant | None = None
         self._attempt_id: str | None = None
-        self._usage = Usage()
+        self._usage = NOTHING
         self._reported = False
         self._sent = False
 
@@ -56,82 +57,81 @@ class UpstreamCall:
         """Call ``make`` under one grant after another until one answers.
 
         ``make`` returns when the answer has begun; nothing of it may have been shown before. What it raises
-        as `UpstreamError` may be tried again; anything else passes through.
+        as `UpstreamError` may be tried again; anything else passes through. The time that follows is the
+        upstream's, until the caller's meter says otherwise.
 
         Raises:
             UpstreamError: The last attempt's, when no further one is allowed.
             Refusal: What `callboard.actors.provider_system.Open` refuses with.
         """
+        meter = self._meter
         failed: tuple[Failed, ...] = ()
-        while True:
-            grant = await self._open(failed)
-            if grant is None:
-                raise failed[-1].error
-            try:
-                answer = await make(grant)
-            except UpstreamError as error:
-                error.provider = grant.spec.provider
-                # Providers do not charge for what they refuse or fail to begin.
-                self._usage = Usage()
-                await self._close(error)
-                earlier = sum(1 for each in failed if each.spec.name == grant.spec.name)
-                failed = (*failed, Failed(spec=grant.spec, error=error, attempt=earlier + 1))
-                continue
-            finally:
-                self._meter.enter("own")
-            return answer
+        try:
+            while True:
+                meter.attempts += 1
+                self._attempt_id = attempt_id = f"{meter.account_id}.{meter.attempts}"
+                meter.enter("queue")
+                grant = await self._providers.ask(
+                    Open(
+                        attempt_id=attempt_id,
+                        request_id=meter.request_id,
+                        demand=self._demand,
+                        failed=failed,
+                    )
+                )
+                if grant is None:
+                    meter.attempts -= 1
+                    self._attempt_id = None
+                    raise failed[-1].error  # noqa: TRY301 - the clean-up below is for this, too
+                meter.enter("ttfb")
+                meter.provider = grant.spec.provider
+                meter.model = grant.spec.name
+                self._grant = grant
+                self._sent = True
+                try:
+                    answer = await make(grant)
+                except UpstreamError as error:
+                    failed = (*failed, await self._fail(grant, error, failed))
+                else:
+                    meter.enter("upstream")
+                    return answer
+        except BaseException:
+            meter.enter("own")
+            raise
 
     def consumed(self, usage: Usage, *, reported: bool) -> None:
         """What the answer has consumed so far; the last word before leaving counts."""
         self._usage = usage
         self._reported = reported
 
-    @property
-    def estimated_prompt_tokens(self) -> int:
-        """What the prompt is reckoned at until the provider reports."""
-        return self._demand.prompt_tokens
+    def estimated(self, output_tokens: int) -> Usage:
+        """What an answer of so many tokens has consumed, as far as we can tell without the provider."""
+        return Usage(input_tokens=self._demand.prompt_tokens, output_tokens=output_tokens)
 
-    async def _open(self, failed: tuple[Failed, ...]) -> Grant | None:
-        self._meter.attempts += 1
-        self._attempt_id = f"{self._meter.account_id}.{self._meter.attempts}"
-        self._meter.enter("queue")
-        try:
-            grant = await self._providers.ask(
-                Open(
-                    attempt_id=self._attempt_id,
-                    request_id=self._meter.request_id,
-                    demand=self._demand,
-                    failed=failed,
-                )
-            )
-        except BaseException:
-            self._meter.enter("own")
-            raise
-        if grant is None:
-            self._meter.enter("own")
-            self._meter.attempts -= 1
-            self._attempt_id = None
-            return None
-        self._meter.enter("ttfb")
-        self._grant = grant
-        self._sent = True
-        self._usage = Usage()
+    async def _fail(self, grant: Grant, error: UpstreamError, earlier: tuple[Failed, ...]) -> Failed:
+        """It came to nothing."""
+        spec = grant.spec
+        error.provider = spec.provider
+        # Providers do not charge for what they refuse or fail to begin.
+        self._usage = NOTHING
+        await self._close(error)
         self._reported = False
-        self._meter.provider = grant.spec.provider
-        self._meter.model = grant.spec.name
-        return grant
+        before = sum(1 for each in earlier if each.spec.name == spec.name)
+        return Failed(spec=spec, error=error, attempt=before + 1)
 
     async def _close(self, error: BaseException | None) -> None:
         attempt_id, self._attempt_id = self._attempt_id, None
         if attempt_id is None:
             return
+        usage = self._usage
         if self._grant is not None:
-            self._meter.usage += self._usage
-            self._meter.cost_picousd += self._grant.spec.price.cost_picousd(self._usage)
+            meter = self._meter
+            meter.usage = usage if meter.attempts == 1 else meter.usage + usage
+            meter.cost_picousd += self._grant.spec.price.cost_picousd(usage)
         close = Close(
             attempt_id=attempt_id,
             error=error,
-            usage=self._usage,
+            usage=usage,
             reported=self._reported,
             sent=self._sent,
         )

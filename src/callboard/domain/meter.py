@@ -16,6 +16,9 @@ from callboard.domain.usage import Usage
 Phase: TypeAlias = Literal["queue", "own", "ttfb", "upstream", "tool"]
 
 
+NOTHING = Usage()
+
+
 class Meter:
     """See the module's docstring.
 
@@ -64,7 +67,7 @@ class Meter:
         self.error_type: str | None = None
         self.finished_at_s: int | None = None
         self.stream = False
-        self.usage = Usage()
+        self.usage = NOTHING
         self.cost_picousd = 0
         self.attempts = 0
         self._clock_ns = clock_ns
@@ -87,9 +90,9 @@ class Meter:
         """The account as it stands at the end."""
         self.enter("own")
         spent = self._spent
+        queue, ttfb, upstream = spent["queue"] // 1000, spent["ttfb"] // 1000, spent["upstream"] // 1000
         # Rounding each phase down and giving what is left to our own keeps the sum exact.
-        total_us = sum(spent.values()) // 1000
-        queue, ttfb, upstream = (spent[phase] // 1000 for phase in ("queue", "ttfb", "upstream"))
+        total_us = (self._since - self._started) // 1000
         return RequestClosed(
             request_id=self.request_id,
             route=self.route,

@@ -78,7 +78,7 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
     upstream_status: int | None = None
 
 
-class TimeSplit(Struct, frozen=True, kw_only=True):
+class TimeSplit(Struct, frozen=True, kw_only=True, gc=False):
     """Where the time of a request went, in microseconds; the first four add up to ``wall_us`` exactly.
 
     Attributes:

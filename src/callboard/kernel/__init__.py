@@ -19,6 +19,7 @@ from callboard.kernel.lifecycle import (
 from callboard.kernel.mailbox import MailboxSpec, Overflow
 from callboard.kernel.ref import ActorRef
 from callboard.kernel.request import Notice, Request, StreamRequest
+from callboard.kernel.signal import choose_soon
 from callboard.kernel.system import System, open_system
 from callboard.kernel.trace import TraceContext, current_trace, use_trace
 from callboard.kernel.tree import Backoff, Child, Intensity, Restart, Strategy, Supervisor
@@ -55,6 +56,7 @@ __all__ = [
     "System",
     "TraceContext",
     "WorkFailed",
+    "choose_soon",
     "current_trace",
     "open_system",
     "use_trace",

@@ -33,14 +33,20 @@ class Visit:
         self._token: Token[bool]
 
     def __enter__(self) -> None:
-        self._admission.enter()
+        admission = self._admission
+        if admission.closed:
+            admission.check()
+        admission.present += 1
         self._token = _inside.set(True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _inside.reset(self._token)
-        self._admission.leave()
+        admission = self._admission
+        admission.present -= 1
+        if admission.closed and not admission.present:
+            admission.emptied.set()
 
 
 class Admission:
@@ -48,14 +54,16 @@ class Admission:
 
     Attributes:
         closed: Whether a drain or a stop has begun. Read by every ask, so an attribute and not a method.
+        present: Admitted blocks that have not been left.
+        emptied: Set once the door is closed and there are none.
     """
 
-    __slots__ = ("_emptied", "_present", "closed")
+    __slots__ = ("closed", "emptied", "present")
 
     def __init__(self) -> None:
         self.closed = False
-        self._present = 0
-        self._emptied = anyio.Event()
+        self.present = 0
+        self.emptied = anyio.Event()
 
     def check(self) -> None:
         """Refuse the running task if the door is closed and the task is not inside.
@@ -74,27 +82,12 @@ class Admission:
         """
         return Visit(self)
 
-    def enter(self) -> None:
-        """One more is present; `leave` must follow.
-
-        Raises:
-            Draining: The system is stopping.
-        """
-        self.check()
-        self._present += 1
-
-    def leave(self) -> None:
-        """One less."""
-        self._present -= 1
-        if self.closed and not self._present:
-            self._emptied.set()
-
     def close(self) -> None:
         """Admit nobody from here on."""
         self.closed = True
-        if not self._present:
-            self._emptied.set()
+        if not self.present:
+            self.emptied.set()
 
     async def wait_empty(self) -> None:
         """Suspend until the door is closed and every admitted block has been left."""
-        await self._emptied.wait()
+        await self.emptied.wait()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from anyio import WouldBlock
+from anyio.lowlevel import checkpoint
 
 from callboard.kernel.envelope import Envelope
+from callboard.kernel.mailbox import STREAK
 from callboard.kernel.reply import Reply
 from callboard.kernel.request import Notice, Request, StreamRequest
 from callboard.kernel.slot import Slot
@@ -26,8 +28,8 @@ class ActorRef(Generic[A]):
 
     An idle `Decider` is called in place, and then `tell` and `ask` do not suspend. So they are no
     checkpoints: a sender that was cancelled learns of it where it next suspends. After 64 messages that an
-    actor handled so in a row, the next goes through its mailbox, and an ask then suspends: a loop that does
-    nothing but ask starves nobody and finds out that it was cancelled.
+    actor handled so in a row, the next ask suspends before it is sent, and the next notice goes through the
+    mailbox: a loop that does nothing but ask starves nobody and finds out that it was cancelled.
     """
 
     __slots__ = ("_slot",)
@@ -50,7 +52,7 @@ class ActorRef(Generic[A]):
         slot = self._slot
         mailbox = slot.mailbox
         in_place = mailbox.in_place
-        if in_place is not None and mailbox.patience and not slot.admission.closed:
+        if in_place is not None and mailbox.patience > 0 and not slot.admission.closed:
             mailbox.patience -= 1
             in_place(notice, False)
             return
@@ -91,9 +93,13 @@ class ActorRef(Generic[A]):
         """
         slot = self._slot
         mailbox = slot.mailbox
+        if mailbox.patience <= 0 and mailbox.in_place is not None:
+            # Enough of them in a row: everybody else gets a turn. Only this sender waits for it.
+            mailbox.patience = STREAK + 1
+            await checkpoint()
         in_place = mailbox.in_place
         reply: Reply[R]
-        if in_place is not None and mailbox.patience and not slot.admission.closed:
+        if in_place is not None and not slot.admission.closed:
             mailbox.patience -= 1
             answer: R | Reply[R] = in_place(request, True)
             if not isinstance(answer, Reply):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import anyio
@@ -119,6 +120,11 @@ def choose_clock() -> Callable[[], float]:
         return asyncio.get_running_loop().time
     read: Callable[[], float] = anyio.lowlevel.current_token().backend_class.current_time
     return read
+
+
+def choose_soon(within_s: float) -> Callable[[Callable[[], None]], object]:
+    """Choose how to have something called a little later; elsewhere than on asyncio it is called at once."""
+    return partial(asyncio.get_running_loop().call_later, within_s) if _on_asyncio() else lambda call: call()
 
 
 def _on_asyncio() -> bool:

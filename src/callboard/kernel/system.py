@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-from callboard.kernel.admission import Admission
+from callboard.kernel.admission import Admission, Visit
 from callboard.kernel.environment import Environment
 from callboard.kernel.lifecycle import Drained, LifecycleEvent, Observer
 from callboard.kernel.node import Ending
@@ -56,7 +56,7 @@ class System:
         Raises:
             Draining: On entering, if a drain has begun.
         """
-        return self._environment.admission.admit()
+        return Visit(self._environment.admission)
 
     async def drain(self, *, grace: float = 30.0) -> None:
         """Stop in order: admit nothing new, let admitted work and then each actor finish, last started first.

@@ -12,7 +12,7 @@ whoever closes gets the line and stores it.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import Literal
 
 from msgspec import Struct
@@ -32,7 +32,7 @@ Heading = Literal["key", "provider", "model", "outcome"]
 HEADINGS: tuple[Heading, ...] = ("key", "provider", "model", "outcome")
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """One call to one upstream, as known before it is made.
 
     Attributes:
@@ -53,7 +53,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     started_ns: int
 
 
-class LedgerLine(Struct, frozen=True, kw_only=True):
+class LedgerLine(Struct, frozen=True, kw_only=True, gc=False):
     """What one upstream attempt came to. Flat, so that it is a row in any store.
 
     Attributes:
@@ -128,10 +128,6 @@ class _Account:
     def __init__(self) -> None:
         self.reserved = self.settled = self.released = self.open = 0
 
-    def reserve(self, amount: int) -> None:
-        self.reserved += amount
-        self.open += amount
-
     def close(self, amount: int, used: int) -> None:
         self.open -= amount
         self.settled += used
@@ -155,7 +151,7 @@ class Ledger:
     def __init__(self, *, keep: int = 256, ttl_ns: int = 6 * 3_600_000_000_000) -> None:
         self._ttl_ns = ttl_ns
         # Oldest first; with the tokens and the money that were reserved.
-        self._open: OrderedDict[str, tuple[Attempt, int, int]] = OrderedDict()
+        self._open: dict[str, tuple[Attempt, int, int]] = {}
         self._recent: deque[LedgerLine] = deque(maxlen=keep)
         self._sums: dict[tuple[str, ...], _Sum] = {}  # by a name for each of HEADINGS
         self._tokens = _Account()
@@ -172,8 +168,12 @@ class Ledger:
         tokens = attempt.estimate.total_tokens
         cost_picousd = attempt.price.cost_picousd(attempt.estimate)
         self._open[attempt.attempt_id] = (attempt, tokens, cost_picousd)
-        self._tokens.reserve(tokens)
-        self._cost.reserve(cost_picousd)
+        books = self._tokens
+        books.reserved += tokens
+        books.open += tokens
+        books = self._cost
+        books.reserved += cost_picousd
+        books.open += cost_picousd
 
     def settle(
         self,

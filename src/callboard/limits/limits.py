@@ -35,7 +35,7 @@ class LimitSpec(Struct, frozen=True, kw_only=True):
     parallel: int | None = None
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class Ask(Struct, frozen=True, kw_only=True, gc=False):
     """What one upstream attempt wants to reserve, in all of its scopes or in none.
 
     Attributes:
@@ -59,7 +59,7 @@ class Ask(Struct, frozen=True, kw_only=True):
         return (self.requests, self.tokens, self.cost_picousd)
 
 
-class Admitted(Struct, frozen=True, kw_only=True):
+class Admitted(Struct, frozen=True, kw_only=True, gc=False):
     """Go. The reservation must be closed by exactly one `Limits.settle` or `Limits.release`."""
 
     reservation_id: int

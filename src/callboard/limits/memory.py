@@ -83,8 +83,11 @@ class MemoryLimits:
             self._now = now
         else:
             self._turn_clock(now)
-        amounts = ask.amounts
-        gates = self._gates_of(ask.scopes, now)
+        amounts = (ask.requests, ask.tokens, ask.cost_picousd)
+        try:
+            gates = tuple(map(self._gates.__getitem__, ask.scopes))
+        except KeyError:
+            gates = self._make_gates(ask.scopes, now)
         self._last_number = reservation_id = self._last_number + 1
         for gate in gates:
             if gate.limited and (gate.line or not gate.try_take(amounts, reservation_id, now)):
@@ -139,7 +142,10 @@ class MemoryLimits:
 
     def settle(self, reservation_id: int, *, tokens: int, cost_picousd: int, now: int) -> None:
         """Close a reservation with what was really used: less gives back, more makes debt."""
-        gates, (_, reserved_tokens, reserved_cost) = self._take_out(reservation_id)
+        try:
+            gates, (_, reserved_tokens, reserved_cost), _ = self._open.pop(reservation_id)
+        except KeyError:
+            raise _not_open(reservation_id) from None
         unused = (0, reserved_tokens - tokens, reserved_cost - cost_picousd)
         self._give_back(gates, reservation_id, unused, now)
 
@@ -179,14 +185,11 @@ class MemoryLimits:
                 break
             self._give_back(self._take_out(number)[0], number, (0, 0, 0), now)
 
-    def _gates_of(self, scopes: tuple[Scope, ...], now: int) -> tuple[Gate, ...]:
+    def _make_gates(self, scopes: tuple[Scope, ...], now: int) -> tuple[Gate, ...]:
         known = self._gates
-        try:
-            return tuple([known[scope] for scope in scopes])
-        except KeyError:
-            missing = [scope for scope in scopes if scope not in known]
-            self._sweep(2 * len(missing), now)
-            return tuple([known.get(scope) or self._new_gate(scope, now) for scope in scopes])
+        missing = [scope for scope in scopes if scope not in known]
+        self._sweep(2 * len(missing), now)
+        return tuple([known.get(scope) or self._new_gate(scope, now) for scope in scopes])
 
     def _new_gate(self, scope: Scope, now: int) -> Gate:
         gate = self._gates[scope] = Gate(scope, self._spec_of(scope), now)
@@ -207,7 +210,7 @@ class MemoryLimits:
         try:
             gates, amounts, _ = self._open.pop(reservation_id)
         except KeyError:
-            raise ValueError(f"reservation {reservation_id} is not open") from None
+            raise _not_open(reservation_id) from None
         return gates, amounts
 
     def _give_back(self, gates: tuple[Gate, ...], reservation_id: int, unused: Amounts, now: int) -> None:
@@ -341,6 +344,10 @@ class MemoryLimits:
             if len(self._wakes) > 2 * len(self._gates) + 64:  # mostly stale
                 self._wakes = [entry for entry in self._wakes if entry[2].wake_at == entry[0]]
                 heapify(self._wakes)
+
+
+def _not_open(reservation_id: int) -> ValueError:
+    return ValueError(f"reservation {reservation_id} is not open")
 
 
 def _refusal(gates: tuple[Gate, ...], ask: Ask, now: int) -> Refused:

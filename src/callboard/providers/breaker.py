@@ -61,7 +61,7 @@ class BreakerPolicy(Struct, frozen=True, kw_only=True):
     probes_to_close: int = 2
 
 
-class Admission(Struct, frozen=True, kw_only=True):
+class Admission(Struct, frozen=True, kw_only=True, gc=False):
     """Leave to make one call; give it back to `Breaker.record` however the call ends."""
 
     epoch: int
@@ -93,6 +93,7 @@ class Breaker:
         self._streak = 0  # bad calls in a row while closed, good probes in a row while open
         self._next_probe_s = 0.0
         self._probing = False
+        self._leave = Admission(epoch=0, probe=False)
 
     @property
     def state(self) -> BreakerState:
@@ -102,7 +103,7 @@ class Breaker:
     def admit(self, now_s: float) -> Admission | None:
         """Leave to call, or None while the provider rests."""
         if self._state == "closed":
-            return Admission(epoch=self._epoch, probe=False)
+            return self._leave
         if self._probing or now_s < self._next_probe_s:
             return None
         self._probing = True
@@ -135,3 +136,4 @@ class Breaker:
         self._state = state
         self._epoch += 1
         self._streak = 0
+        self._leave = Admission(epoch=self._epoch, probe=False)

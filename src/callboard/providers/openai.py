@@ -72,7 +72,9 @@ class OpenAIHandler(OpenAIConversions):
         self._url = self._base_url + self.path
         self._guard = _guard(settings, self._url)
         self._own_headers = _own_headers(settings)
-        self._headers = (("content-type", "application/json"), *self._own_headers)
+        headers = (("content-type", "application/json"), *self._own_headers)
+        self._headers_of_whole = (*headers, ("accept", "application/json"))
+        self._headers_of_stream = (*headers, ("accept", "text/event-stream"))
         self._given_client = client
         self._client: HttpClient | None = None
 
@@ -102,11 +104,10 @@ class OpenAIHandler(OpenAIConversions):
 
     async def relay(self, body: bytes, *, stream: bool) -> HttpResponse:
         """Send a body of the dialect as it is; see `callboard.providers.handler.RelayHandler`."""
-        accept = "text/event-stream" if stream else "application/json"
         request = HttpRequest(
             method="POST",
             url=self._url,
-            headers=(*self._headers, ("accept", accept)),
+            headers=self._headers_of_stream if stream else self._headers_of_whole,
             body=body,
             timeouts=self._settings.timeouts,
         )
@@ -164,12 +165,10 @@ class OpenAIAnswer:
 
     Attributes:
         upstream_request_id: The provider's ``x-request-id``.
-        rate_limits: What its headers said about its limits.
     """
 
     def __init__(self, response: HttpResponse, *, provider: str, stream: bool) -> None:
         self.upstream_request_id: str | None = response.header("x-request-id")
-        self.rate_limits: RateLimitHeaders = parse_rate_limits(response.header)
         self._response = response
         self._provider = provider
         self._source = self._source_of(streamed=_is_streamed(response, asked=stream))
@@ -177,6 +176,11 @@ class OpenAIAnswer:
         self._failure: UpstreamError | None = None
         self._complete = False
         self._over = False
+
+    @property
+    def rate_limits(self) -> RateLimitHeaders:
+        """What its headers said about its limits."""
+        return parse_rate_limits(self._response.header)
 
     def _source_of(self, *, streamed: bool) -> Source:
         """What turns the body into events."""

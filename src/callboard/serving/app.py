@@ -72,25 +72,43 @@ class App:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request. Raises nothing but a cancellation."""
-        ours = self._house.new_id("req_")
-        exchange.request_id = _given_id(exchange) or ours
-        meter = Meter(exchange.request_id, exchange.path, self._house.clock_ns, account_id=ours)
+        house = self._house
+        ours = house.new_id("req_")
+        given = exchange.headers.get(b"x-request-id")
+        exchange.request_id = ours if given is None else _fit_for_a_log(given) or ours
+        meter = Meter(exchange.request_id, exchange.path, house.clock_ns, account_id=ours)
         try:
-            await self._answer(exchange, meter)
+            route, visit = self._enter(exchange, meter)
+            if not route.works:
+                await route.handle(visit)
+            else:
+                if not self._admission.take(exchange):
+                    await self._wait_in_line(exchange, meter)
+                try:
+                    with house.admit():
+                        await route.handle(visit)
+                finally:
+                    self._admission.give_back(exchange)
         except ClientGone as gone:
             await _stopped(exchange, meter, gone)
         except Exception as error:  # noqa: BLE001 - the server's edge
             meter.error_type = error_type_of(error)
             if not isinstance(error, CallboardError):
-                self._house.bug(exchange.request_id, error)
+                house.bug(exchange.request_id, error)
             await _tell(exchange, error)
         except BaseException:
             await _stopped(exchange, meter, exchange.stopped)
             raise
         finally:
-            self._house.observe(meter.close(exchange.status))
+            house.observe(meter.close(exchange.status))
 
-    async def _answer(self, exchange: Exchange, meter: Meter) -> None:
+    def _enter(self, exchange: Exchange, meter: Meter) -> tuple[Route, Visit]:
+        """Where a request leads, and what it is there.
+
+        Raises:
+            NotFound, MethodNotAllowed: Nowhere.
+            Misdirected, PermissionDenied: It may not come in.
+        """
         methods, parameters = self._routes.find(exchange.path)
         route = methods.get("GET" if exchange.method == "HEAD" else exchange.method)
         if route is None and self._elsewhere is not None:
@@ -103,32 +121,21 @@ class App:
             raise NotFound(f"There is nothing at {exchange.path[:200]}.")
         if route is None:
             raise MethodNotAllowed(f"{exchange.path} takes {' and '.join(sorted(methods))} only.")
-        visit = Visit(
+        return route, Visit(
             exchange=exchange, principal=principal, meter=meter, house=self._house, parameters=parameters
         )
-        if not route.works:
-            await route.handle(visit)
-            return
-        admission = self._admission
-        if not admission.take(exchange):
-            meter.enter("queue")
-            # The client is watched from the line too: nobody waits for somebody who has gone.
-            await exchange.attend(lambda: admission.wait(exchange))
-            meter.enter("own")
-        try:
-            with self._house.admit():
-                await route.handle(visit)
-        finally:
-            admission.give_back(exchange)
+
+    async def _wait_in_line(self, exchange: Exchange, meter: Meter) -> None:
+        meter.enter("queue")
+        # The client is watched from the line too: nobody waits for somebody who has gone.
+        await exchange.attend(lambda: self._admission.wait(exchange))
+        meter.enter("own")
 
 
-def _given_id(exchange: Exchange) -> str | None:
-    """The client's own name for the request, where it gave one that is fit for a log."""
-    raw = exchange.headers.get(b"x-request-id")
-    if raw is None:
-        return None
-    given = raw.decode("latin-1")
-    return given if REQUEST_ID.fullmatch(given) else None
+def _fit_for_a_log(given: bytes) -> str | None:
+    """The client's own name for its request, unless it would harm a log."""
+    name = given.decode("latin-1")
+    return name if REQUEST_ID.fullmatch(name) else None
 
 
 async def _tell(exchange: Exchange, error: Exception) -> None:

@@ -13,13 +13,13 @@ from callboard.serving.admission import Admission
 from callboard.serving.app import App
 from callboard.serving.auth import Doorkeeper
 from callboard.serving.exchange import Exchange
-from callboard.serving.house import House
+from callboard.serving.house import House, Names
 from callboard.serving.http1 import ListenLimits
 from callboard.serving.proxy import Proxy
 from callboard.serving.routes import ROUTES
 from callboard.serving.routing import Route
 from callboard.serving.server import Listen
-from callboard.wiring import CHAT, new_id
+from callboard.wiring import CHAT
 
 
 def build_app(runtime: Runtime, admission: Admission | None = None) -> App:
@@ -90,7 +90,7 @@ def _house(runtime: Runtime, admission: Admission) -> House:
         bug=runtime.bug,
         clock_ns=time.perf_counter_ns,
         now_s=time.time,
-        new_id=new_id,
+        new_id=Names().new,
         ready=lambda: not admission.closed,
         admit=runtime.system.admit,
         max_body_bytes=runtime.config.server.max_body_bytes,

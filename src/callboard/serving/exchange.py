@@ -105,7 +105,9 @@ class Exchange(ABC):
         """
 
     @abstractmethod
-    async def attend(self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None) -> None:
+    def attend(
+        self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None
+    ) -> Awaitable[None]:
         """Run ``work``, and cancel it as soon as the client has gone.
 
         Args:

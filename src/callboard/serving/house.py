@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
@@ -14,6 +15,25 @@ from callboard.domain.observation import Observation
 from callboard.kernel import ActorRef
 from callboard.store.store import Store
 from callboard.store.watch import Watch
+
+NAMES_AT_ONCE = 256
+"""As many names are drawn from the system's random numbers with one call."""
+
+
+class Names:
+    """Makes identifiers with 128 random bits."""
+
+    __slots__ = ("_drawn",)
+
+    def __init__(self) -> None:
+        self._drawn: list[str] = []
+
+    def new(self, prefix: str) -> str:
+        """A fresh one, behind ``prefix``."""
+        if not self._drawn:
+            digits = os.urandom(16 * NAMES_AT_ONCE).hex()
+            self._drawn = [digits[at : at + 32] for at in range(0, len(digits), 32)]
+        return prefix + self._drawn.pop()
 
 
 class House(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,9 @@ retries before the first byte and the closing line are the same. The bytes that 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from functools import partial
+
 from anyio.lowlevel import checkpoint
 
 from callboard.actors.provider_system import Demand, Grant
@@ -23,7 +26,7 @@ PART_BYTES = 16 * 1024
 """So much of an answer is looked through at once; between two parts others go on."""
 
 
-async def relay(visit: Visit, body: bytes, asked: Peek) -> None:
+def relay(visit: Visit, body: bytes, asked: Peek) -> Awaitable[None]:
     """Pass a chat completion request on, and its answer back.
 
     Args:
@@ -37,38 +40,36 @@ async def relay(visit: Visit, body: bytes, asked: Peek) -> None:
         prompt_tokens=tokens_of_bytes(len(body)),
         max_output_tokens=asked.max_output_tokens,
     )
-    call = UpstreamCall(visit.house.providers, demand, visit.meter)
+    relayed = _Relayed(UpstreamCall(visit.house.providers, demand, visit.meter), body, asked)
     if asked.stream:
-        stream = EventStream(visit.exchange)
-        await visit.exchange.attend(
-            lambda: _stream(visit, _Relayed(call, body, asked), stream), heartbeat_s=visit.house.heartbeat_s
-        )
-    else:
-        await visit.exchange.attend(lambda: _whole(visit, _Relayed(call, body, asked)))
+        work = partial(_stream, visit, relayed, EventStream(visit.exchange))
+        return visit.exchange.attend(work, heartbeat_s=visit.house.heartbeat_s)
+    return visit.exchange.attend(partial(_whole, visit, relayed))
 
 
 class _Relayed:
     """A request on its way upstream."""
+
+    __slots__ = ("_body", "asked", "call")
 
     def __init__(self, call: UpstreamCall, body: bytes, asked: Peek) -> None:
         self.call = call
         self.asked = asked
         self._body = body
 
-    async def begin(self, grant: Grant) -> HttpResponse:
+    def begin(self, grant: Grant) -> Awaitable[HttpResponse]:
         """Send it under ``grant``."""
         if grant.relay is None:
             raise Failure(f"provider {grant.spec.provider!r} cannot relay, and was routed to")
-        body = rewrite(
-            self._body, self.asked, model=grant.spec.upstream_name, include_usage=self.asked.stream
-        )
+        stream = self.asked.stream
+        body = rewrite(self._body, self.asked, model=grant.spec.upstream_name, include_usage=stream)
         self.call.consumed(Usage(input_tokens=tokens_of_bytes(len(body))), reported=False)
-        return await grant.relay.relay(body, stream=self.asked.stream)
+        return grant.relay.relay(body, stream=stream)
 
 
 async def _whole(visit: Visit, relayed: _Relayed) -> None:
-    async with relayed.call as call, await call.begin(relayed.begin) as answer:
-        visit.meter.enter("upstream")
+    async with relayed.call as call:
+        answer = await call.begin(relayed.begin)
         try:
             body = await answer.read()
         finally:
@@ -76,9 +77,11 @@ async def _whole(visit: Visit, relayed: _Relayed) -> None:
         if len(body) > PART_BYTES:
             await checkpoint()
         usage = decode_usage(body)
-        # Should the upstream not say: the document is more than the answer in it, never less.
-        estimated = Usage(input_tokens=call.estimated_prompt_tokens, output_tokens=tokens_of_bytes(len(body)))
-        call.consumed(usage or estimated, reported=usage is not None)
+        if usage is not None:
+            call.consumed(usage, reported=True)
+        else:
+            # The document is more than the answer in it, never less.
+            call.consumed(call.estimated(tokens_of_bytes(len(body))), reported=False)
     if len(body) > PART_BYTES:
         await checkpoint()
     await visit.exchange.respond(answer.status, body)
@@ -114,7 +117,7 @@ async def _pass_on(
             await stream.send(rest)
     finally:
         # One content delta is about one token, should the upstream never say.
-        estimated = Usage(input_tokens=call.estimated_prompt_tokens, output_tokens=passing.deltas)
-        call.consumed(passing.usage or estimated, reported=passing.usage is not None)
+        usage = passing.usage or call.estimated(passing.deltas)
+        call.consumed(usage, reported=passing.usage is not None)
     if not passing.complete:
         raise StreamIncomplete("the upstream's answer ended before it was complete")

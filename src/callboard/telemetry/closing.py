@@ -7,6 +7,8 @@ microseconds and written in milliseconds with all three decimals, so that the pa
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from callboard.domain.observation import RequestClosed
 from callboard.telemetry.render import familiar_text, json_value, logfmt_text, usd
 from callboard.telemetry.schema import REQUEST_CLOSED, Level
@@ -25,19 +27,14 @@ def closing_logfmt(time: str, line: RequestClosed) -> str:
     head = f'time={time} level={level} msg="request closed" request_id={logfmt_text(line.request_id)}'
     if line.response_id is not None:
         head += f" response_id={logfmt_text(line.response_id)}"
-    if line.assistant is not None:
-        head += f" assistant={familiar_text(line.assistant)}"
-    if line.provider is not None:
-        head += f" provider={familiar_text(line.provider)}"
-    if line.model is not None:
-        head += f" model={familiar_text(line.model)}"
+    names = _familiar_names(line.assistant, line.provider, line.model, line.route)
     status = "" if line.status is None else f" status={line.status}"
     error = "" if line.error_type is None else f" error_type={familiar_text(line.error_type)}"
     split, usage = line.time, line.usage
     queue, own, ttfb, upstream = split.queue_us, split.own_us, split.upstream_ttfb_us, split.upstream_us
     wall, tool = queue + own + ttfb + upstream, split.tool_us
     return (
-        f"{head} route={familiar_text(line.route)}{status} stream={'true' if line.stream else 'false'}"
+        f"{head}{names}{status} stream={'true' if line.stream else 'false'}"
         f" wall_ms={wall // 1000}{_DECIMALS[wall % 1000]} queue_ms={queue // 1000}{_DECIMALS[queue % 1000]}"
         f" own_ms={own // 1000}{_DECIMALS[own % 1000]}"
         f" upstream_ttfb_ms={ttfb // 1000}{_DECIMALS[ttfb % 1000]}"
@@ -47,6 +44,13 @@ def closing_logfmt(time: str, line: RequestClosed) -> str:
         f" tokens_cached={usage.cache_read_tokens} tokens_reasoning={usage.reasoning_tokens}"
         f" cost_usd={usd(line.cost_picousd)} attempts={line.attempts}{error}\n"
     )
+
+
+@lru_cache(maxsize=512)
+def _familiar_names(assistant: str | None, provider: str | None, model: str | None, route: str) -> str:
+    """The part of the line that comes again and again."""
+    names = (("assistant", assistant), ("provider", provider), ("model", model), ("route", route))
+    return "".join([f" {key}={logfmt_text(name)}" for key, name in names if name is not None])
 
 
 def closing_json(time: str, line: RequestClosed) -> str:

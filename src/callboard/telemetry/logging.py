@@ -5,15 +5,23 @@ never configured globally, so that an application which embeds us keeps its own 
 changed by it. The closing line of a request goes past the pipeline, to the same sink.
 
 The level is compared before anything else happens, so a line that is not wanted costs one comparison.
+
+Lines may be put off for a moment (`Log.put_off`): then the answers that they tell of are on their way
+already, and all that wait are written together. What an operator should know of at once, from `warn` upward,
+does not wait.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
 from decimal import Decimal
+from threading import get_ident
 
 import structlog
+from msgspec import Struct
 
 from callboard.config import LogConfig
 from callboard.domain.observation import RequestClosed
@@ -28,6 +36,11 @@ REMEMBERED = 2048
 REMEMBERED_CHARS = 64
 """So many texts, of so many characters at most, are known to hold nothing to hide."""
 
+URGENT = SEVERITY["warn"]
+
+PUT_OFF = 16
+"""As many lines wait at most."""
+
 
 class Log:
     """Writes events; safe to call from anywhere, as it neither waits nor raises for reasons of the outside.
@@ -36,23 +49,30 @@ class Log:
         sink: Where lines go; closed with the log.
         settings: Format, level, and whether content may be shown.
         now_ns: Nanoseconds since the epoch.
+
+    Attributes:
+        attempts: Whether the line of each upstream attempt is written.
     """
 
     def __init__(self, sink: Sink, settings: LogConfig, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._sink = sink
         self._threshold = SEVERITY[settings.level]
+        self.attempts = self.enabled(schema.ATTEMPT_SETTLED.level)
         self._content = settings.content
         self._stamps = Timestamps(now_ns)
         as_json = settings.format == "json"
         self._closing_line = closing_json if as_json else closing_logfmt
         self._render: Callable[[Pairs], str] = json_line if as_json else logfmt_line
         pipeline: _Pipeline = structlog.wrap_logger(
-            sink,
+            _Outlet(self._wait),
             processors=[_Redaction(), self._last_processor],
             wrapper_class=_Pipeline,
             context_class=dict,
         ).bind()
         self._pipeline = pipeline
+        self._waiting: deque[str | tuple[str, RequestClosed]] = deque()
+        self._soon: Callable[[Callable[[], None]], object] | None = None
+        self._thread = 0  # whose event loop it is that calls back
         self._fields = {event.msg: _fields_by_name(event) for event in schema.EVENTS}
         sink.announce = self._lost_line
 
@@ -81,15 +101,56 @@ class Log:
             if value is not None:
                 line[name] = self._shown(field, value)
         self._pipeline.emit(line)
+        if SEVERITY[event.level] >= URGENT:
+            self.flush()
 
     def closing(self, line: RequestClosed) -> None:
         """Write the closing line of a request."""
-        if SEVERITY[closing_level(line)] < self._threshold:
+        severity = SEVERITY[closing_level(line)]
+        if severity < self._threshold:
             return
-        self._sink.write(self._closing_line(self._stamps.now(), line))
+        self._wait((self._stamps.now(), line))
+        if severity >= URGENT:
+            self.flush()
+
+    @contextmanager
+    def put_off(self, soon: Callable[[Callable[[], None]], object]) -> Iterator[None]:
+        """Within the block, lines wait until ``soon`` calls what it is given; order is kept.
+
+        Lines of other threads do not wait. An urgent line, closing the log, and the end of the block write
+        what waits before them. Only a sudden death of the process loses some.
+        """
+        before = (self._soon, self._thread)
+        self._soon, self._thread = soon, get_ident()
+        try:
+            yield
+        finally:
+            self._soon, self._thread = before
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        lines: list[str] = []
+        with suppress(IndexError):  # another thread that logs may take them too
+            while waiting:
+                line = waiting.popleft()
+                lines.append(line if isinstance(line, str) else self._closing_line(*line))
+        self._sink.write("".join(lines))
+
+    def _wait(self, line: str | tuple[str, RequestClosed]) -> None:
+        waiting = self._waiting
+        waiting.append(line)
+        if self._soon is None or get_ident() != self._thread or len(waiting) >= PUT_OFF:
+            self.flush()
+        elif len(waiting) == 1:
+            self._soon(self.flush)
 
     def close(self) -> None:
         """Close the sink; what is logged later is lost."""
+        self.flush()
         self._sink.close()
 
     def _shown(self, field: Field, value: object) -> object:
@@ -117,6 +178,12 @@ class Log:
 
     def _last_processor(self, _sink: object, _method: str, line: MutableMapping[str, Plain]) -> str:
         return self._render(line.items())
+
+
+class _Outlet(Struct, frozen=True):
+    """Where structlog's lines go."""
+
+    write: Callable[[str], None]
 
 
 class _Pipeline(structlog.BoundLoggerBase):

@@ -103,7 +103,7 @@ def observe_kernel(log: Log, event: LifecycleEvent) -> None:
 
 def observe_ledger(log: Log, line: LedgerLine) -> None:
     """Write what an upstream attempt came to."""
-    if log.enabled(schema.ATTEMPT_SETTLED.level):
+    if log.attempts:
         log.event(
             schema.ATTEMPT_SETTLED,
             request_id=line.request_id,

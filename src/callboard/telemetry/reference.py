@@ -27,7 +27,8 @@ Schema version {VERSION}. One event is one line, as logfmt or, with `[log] forma
 - Durations are written as Go does: `2s`, `1.5s`, `150ms`, `1m30s`.
 - Fields marked *content* hold what users or models said. Unless `[log] content = true`, their size and a hash
   stand in their place. Credentials, and user names and queries in URLs, are never written.
-- Lines are appended one `write` each, unbuffered. What cannot be written is counted and reported by
+- Lines are appended whole and in order. Up to `INFO` they wait for others, 10 ms at most, to be written with
+  them; from `WARN` upward they are written at once. What cannot be written is counted and reported by
   `log lines lost`.
 
 Later releases may add events and fields. Renaming or removing one, or changing what it means, raises the

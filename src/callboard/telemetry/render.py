@@ -23,6 +23,9 @@ Pairs: TypeAlias = Iterable[tuple[str, Plain]]
 MAX_VALUE_CHARS = 1024
 """Longer values are cut there and end in ``…``."""
 
+FAMILIAR_CHARS = 64
+"""So long are names and ids, which come again and again."""
+
 _is_ascii_bare = re.compile(r"[!#-<>-~]+").fullmatch
 _needs_quotes = re.compile(r'[ "=]').search
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
@@ -40,7 +43,9 @@ def json_line(pairs: Pairs) -> str:
 
 def logfmt_value(value: Plain) -> str:
     """A value as it stands behind ``=``."""
-    return logfmt_text(value) if isinstance(value, str) else _number(value)
+    if isinstance(value, str):
+        return familiar_text(value) if len(value) <= FAMILIAR_CHARS else logfmt_text(value)
+    return _number(value)
 
 
 def json_value(value: Plain) -> str:

@@ -1,8 +1,9 @@
-"""Where lines go: a file descriptor, one ``write`` a line.
+"""Where lines go: a file descriptor, one ``write`` for what comes together.
 
-Nothing is buffered in the process, so a crash loses no line, and a file opened for appending may be shared by
-several processes. The price is one system call a line, a microsecond or two. A file never blocks; who writes
-to standard error shares the fate of the pipe or terminal behind it.
+Nothing is buffered here, so a crash loses no line, and a file opened for appending may be shared by
+several processes. The price is a system call, a few microseconds, so lines that come together should be
+handed over together. A file never blocks; who writes to standard error shares the fate of the pipe or
+terminal behind it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 STDERR = 2
+
+NEWLINE = 0x0A
+
+WRITTEN_WHOLE = 4096
+"""So many bytes reach a pipe in one piece, whoever else writes to it (POSIX, ``write``; Linux's PIPE_BUF)."""
 
 
 class Sink:
@@ -36,11 +42,16 @@ class Sink:
         self.announce: Callable[[int], str] | None = None
 
     def write(self, line: str) -> None:
-        """Write a whole line, its newline included."""
-        if self.lost and self.announce is not None and self._put(self.announce(self.lost)):
+        """Write a whole line, or several, newlines included."""
+        if self.lost and self.announce is not None and not self._put(self.announce(self.lost).encode()):
             self.lost = 0
-        if not self._put(line):
-            self.lost += 1
+        data = line.encode()
+        while len(data) > WRITTEN_WHOLE:
+            cut = (data.rfind(b"\n", 0, WRITTEN_WHOLE) + 1) or (data.find(b"\n") + 1) or len(data)
+            self.lost += self._put(data[:cut])
+            data = data[cut:]
+        if data:
+            self.lost += self._put(data)
 
     def close(self) -> None:
         """Close the descriptor, if it is ours. Lines written later are lost."""
@@ -48,21 +59,22 @@ class Sink:
             os.close(self._descriptor)
         self._closed = True
 
-    def _put(self, line: str) -> bool:
+    def _put(self, data: bytes) -> int:
+        """Write whole lines; returns how many of them were lost."""
         if self._closed:
-            return False
-        data = line.encode()
+            return data.count(b"\n")
         if self._torn:
             data = b"\n" + data  # the line before this one broke off: end it first
         written = 0
         try:
             while written < len(data):
-                written += os.write(self._descriptor, data[written:])
+                written += os.write(self._descriptor, data[written:] if written else data)
         except OSError:
-            self._torn = self._torn if written == 0 else True
-            return False
+            if written:
+                self._torn = data[written - 1] != NEWLINE
+            return data.count(b"\n", written if written or not self._torn else 1)
         self._torn = False
-        return True
+        return 0
 
 
 def open_file(path: str) -> Sink:

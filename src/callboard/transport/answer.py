@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from callboard.errors import StreamIncomplete, UpstreamError
-from callboard.transport.decoding import IdentityDecoder, decoder_for
+from callboard.errors import RemoteWireError, StreamIncomplete, UpstreamError
+from callboard.transport.decoding import BodyDecoder, decoder_for
 from callboard.transport.http import Limits
-
-ANY_LENGTH = Limits(body_bytes=sys.maxsize)
-"""For a body that is passed on and never held."""
 
 
 class BodySource(Protocol):
-    """Where an answer's body comes from; it owns the connection."""
+    """Where an answer's body comes from; it owns the connection.
 
-    @property
-    def over(self) -> bool:
-        """Whether the last piece was handed out, and the connection has been given back."""
+    Attributes:
+        over: Whether nothing comes after the piece that was handed out last, and the connection has been
+            given back.
+        left: What has come and was not handed out, once the connection has been given back.
+    """
+
+    over: bool
+    left: bytes
 
     async def receive(self) -> bytes:
         """The next raw piece, empty at the end of the body, when the connection has been given back."""
@@ -36,7 +38,7 @@ class Answer:
         RemoteWireError: On construction, where the body has an encoding we do not know.
     """
 
-    __slots__ = ("_closed", "_decoder", "_ended", "_fields", "_source", "status")
+    __slots__ = ("_closed", "_decoder", "_ended", "_fields", "_room", "_source", "status")
 
     def __init__(
         self,
@@ -60,9 +62,11 @@ class Answer:
         """
         self.status = status
         self._fields = fields
-        encodings = [value for name, value in fields if name == b"content-encoding"]
-        encoding = b",".join(encodings).decode("latin-1") if encodings and not bodiless else ""
-        self._decoder = IdentityDecoder(ANY_LENGTH) if raw else decoder_for(encoding, limits)
+        self._decoder: BodyDecoder | None = None
+        if not raw and not bodiless and b"content-encoding" in dict(fields):
+            encodings = [value for name, value in fields if name == b"content-encoding"]
+            self._decoder = decoder_for(b",".join(encodings).decode("latin-1"), limits)
+        self._room = sys.maxsize if raw else limits.body_bytes
         self._source = source
         self._ended = False
         self._closed = False
@@ -91,31 +95,52 @@ class Answer:
 
     async def _next_or_close(self) -> bytes:
         """The next decoded piece; empty at the end of the body."""
-        if self._closed and not self._ended:
+        if self._ended:
+            return b""
+        if self._closed:
             raise StreamIncomplete("the answer was closed before its end")
         try:
-            while not (piece := self._decoder.take()) and not self._ended:
-                if raw := await self._source.receive():
-                    self._decoder.feed(raw)
-                else:
-                    self._decoder.finish()
-                    self._ended = True
+            if self._decoder is not None:
+                return await self._next_decoded(self._decoder)
+            piece = await self._source.receive()
+            self._ended = not piece
+            self._room -= len(piece)
+            if self._room < 0:
+                raise RemoteWireError("the upstream's answer is longer than allowed")
         except UpstreamError:
             await self.aclose()
             raise
         return piece
 
+    async def _next_decoded(self, decoder: BodyDecoder) -> bytes:
+        while not (piece := decoder.take()):
+            if raw := await self._source.receive():
+                decoder.feed(raw)
+            else:
+                decoder.finish()
+                self._ended = True
+                break
+        return piece
+
     async def read(self) -> bytes:
-        """The rest of the body, whole."""
-        whole = await self._next_or_close()
-        if self._source.over and isinstance(self._decoder, IdentityDecoder):
-            self._ended = True  # most answers come in one piece, and nothing has to be waited for
-            return whole
-        if whole and (piece := await self._next_or_close()):
-            pieces = [whole, piece]
-            while piece := await self._next_or_close():
-                pieces.append(piece)
-            whole = b"".join(pieces)
+        """The rest of the body, whole; the answer is closed then, or where that fails."""
+        source = self._source
+        if source.left and self._decoder is None and not self._closed and len(source.left) <= self._room:
+            self._ended = True  # most answers have come whole with their heads
+            return source.left
+        try:
+            whole = await self._next_or_close()
+            if source.over and self._decoder is None:
+                self._ended = True
+                return whole
+            if whole and (piece := await self._next_or_close()):
+                pieces = [whole, piece]
+                while piece := await self._next_or_close():
+                    pieces.append(piece)
+                whole = b"".join(pieces)
+        except BaseException:
+            await self.aclose()
+            raise
         return whole
 
     async def aclose(self) -> None:

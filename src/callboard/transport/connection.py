@@ -20,9 +20,9 @@ from anyio.streams.tls import TLSStream
 from callboard.errors import UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.guard import DialGuard
 from callboard.transport.h1 import AnswerParser
-from callboard.transport.http import Limits, Timeouts
+from callboard.transport.http import Limits, Timeouts, Upload
 from callboard.transport.loop_connection import connect_on_loop
-from callboard.transport.outgoing import Origin, Outgoing
+from callboard.transport.outgoing import Origin
 from callboard.transport.stream_connection import BROKEN, StreamConnection
 
 C = TypeVar("C")
@@ -41,10 +41,15 @@ class Exchange(Protocol):
     def reusable(self) -> bool:
         """Whether the answer is over and the connection can carry another request."""
 
-    async def begin(self, outgoing: Outgoing) -> None:
-        """Write the request and read until the head of the answer is complete.
+    async def begin(self, head: bytes, body: bytes, upload: Upload | None = None) -> None:
+        """Write the request, both parts of it, and read until the head of the answer is complete.
 
         An answer that arrives before the whole body was written ends the writing.
+
+        Args:
+            head: Down to the empty line.
+            body: As a whole; empty where there is an ``upload``.
+            upload: The body instead, where it is sent as it comes.
 
         Raises:
             UpstreamUnreachable: The connection broke before the head was complete.
@@ -66,7 +71,7 @@ class Connection(Protocol):
     """An open connection.
 
     Attributes:
-        idle_since: When its last answer ended, in ``time.monotonic`` seconds.
+        idle_since: When its last answer ended, on the event loop's clock.
     """
 
     idle_since: float

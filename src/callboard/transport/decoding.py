@@ -28,8 +28,8 @@ class BodyDecoder(Protocol):
         """The body has ended. Raises RemoteWireError where its compression has not."""
 
 
-def decoder_for(encoding: str, limits: Limits) -> BodyDecoder:
-    """The decoder for the value of ``Content-Encoding``.
+def decoder_for(encoding: str, limits: Limits) -> BodyDecoder | None:
+    """The decoder for the value of ``Content-Encoding``; None where nothing is to be decoded.
 
     One layer of gzip or deflate is accepted although we ask for none; anything else is refused.
 
@@ -38,35 +38,10 @@ def decoder_for(encoding: str, limits: Limits) -> BodyDecoder:
     """
     name = encoding.strip().lower()
     if name in {"", "identity"}:
-        return IdentityDecoder(limits)
+        return None
     if name in {"gzip", "x-gzip", "deflate"}:
         return InflatingDecoder(limits, gzip=name != "deflate")
     raise RemoteWireError("the upstream's answer has a content encoding that was not asked for")
-
-
-class IdentityDecoder:
-    """Passes a body on as it is and counts it."""
-
-    __slots__ = ("_piece", "_room")
-
-    def __init__(self, limits: Limits) -> None:
-        self._room = limits.body_bytes
-        self._piece = b""
-
-    def feed(self, raw: bytes) -> None:
-        """Take one raw piece. Raises RemoteWireError where the body is too long."""
-        self._room -= len(raw)
-        if self._room < 0:
-            raise RemoteWireError("the upstream's answer is longer than allowed")
-        self._piece = self._piece + raw if self._piece else raw
-
-    def take(self) -> bytes:
-        """What was fed and not yet taken."""
-        piece, self._piece = self._piece, b""
-        return piece
-
-    def finish(self) -> None:
-        """Nothing to check: the end of the framing is the end of the body."""
 
 
 class InflatingDecoder:

@@ -201,16 +201,12 @@ class _Body:
         self._deadline = deadline
         self._when_over = when_over
         self._broken = False
-        self._over = False
-
-    @property
-    def over(self) -> bool:
-        """See `BodySource`."""
-        return self._over
+        self.over = False
+        self.left = b""
 
     async def receive(self) -> bytes:
         """The next raw piece; empty at the end."""
-        if self._over:
+        if self.over:
             return b""
         if self._broken:
             raise StreamIncomplete("the answer was abandoned before its end")
@@ -242,8 +238,8 @@ class _Body:
 
     async def aclose(self) -> None:
         """Close the connection unless it was given back."""
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             self._when_over()
             with anyio.CancelScope(shield=True):
                 await self._pieces.aclose()

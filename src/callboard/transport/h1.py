@@ -133,9 +133,10 @@ class AnswerParser:
 
     def take(self) -> bytes:
         """The body bytes parsed since the last call, in one piece; empty where there are none."""
-        if not self._pieces:
+        pieces = self._pieces
+        if not pieces:
             return b""
-        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        piece = pieces[0] if self.pending == len(pieces[0]) else b"".join(pieces)
         self._pieces = []
         self.pending = 0
         return piece
@@ -148,10 +149,9 @@ class AnswerParser:
             self.reusable = self._whole = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field, interim, ours, or a trailer; counted here, checked after the feed."""
-        if not self.complete:
-            self._field_bytes += len(name) + len(value)
-            self._fields.append((name, value))
+        """One header field, interim, ours, or a trailer, which nobody looks at."""
+        if not self.head_done:
+            self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is there: decide what ends the body."""
@@ -159,6 +159,8 @@ class AnswerParser:
             return
         status = self._parser.get_status_code()
         fields, self._fields = self._fields, []
+        if self._since_progress > self._limits.header_bytes:  # the head is a part of that
+            self._field_bytes += sum(len(name) + len(value) for name, value in fields)
         self._interim = status < 200
         if self._interim:
             if status == 101:
@@ -169,14 +171,15 @@ class AnswerParser:
         self.status = status
         self.head_done = True
         self._since_progress = 0
-        self.fields = [(name.lower(), value) for name, value in fields]
-        codings = [value for name, value in self.fields if name == b"transfer-encoding"]
-        if codings:
-            self._check_transfer_encoding(codings)
-        elif not any(name == b"content-length" for name, _ in self.fields):
+        self.fields = fields
+        names = dict(fields)
+        if b"transfer-encoding" in names:
+            self._check_transfer_encoding([value for name, value in fields if name == b"transfer-encoding"])
+        elif b"content-length" not in names:
             self._until_close = status not in {204, 304}
         if self._bodiless:
-            self._end(reusable=self._parser.should_keep_alive())
+            self.complete = True
+            self.reusable = self._parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body, without its framing."""
@@ -190,12 +193,8 @@ class AnswerParser:
     def on_message_complete(self) -> None:
         """The message is over; an interim one is not the answer."""
         if not self._interim and not self.complete and self._parser is not None:
-            self._end(reusable=self._parser.should_keep_alive())
-            self._whole = True
-
-    def _end(self, *, reusable: bool) -> None:
-        self.complete = True
-        self.reusable = reusable
+            self.complete = self._whole = True
+            self.reusable = self._parser.should_keep_alive()
 
     def _check_transfer_encoding(self, codings: list[bytes]) -> None:
         if len(codings) > 1 or codings[0].lower() != b"chunked":

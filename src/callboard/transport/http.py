@@ -132,7 +132,7 @@ class HttpResponse(Protocol):
         """
 
     async def read(self) -> bytes:
-        """The rest of the body, whole. Raises what ``__anext__`` raises."""
+        """The rest of the body, whole. Raises what ``__anext__`` raises, and closes the answer then."""
 
     async def aclose(self) -> None:
         """Give the connection up (or back, where the body was read to its end).

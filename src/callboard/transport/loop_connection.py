@@ -14,8 +14,7 @@ import anyio
 
 from callboard.errors import StreamIncomplete, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.h1 import AnswerParser
-from callboard.transport.http import Limits, Timeouts
-from callboard.transport.outgoing import Outgoing
+from callboard.transport.http import Limits, Timeouts, Upload
 from callboard.transport.patience import Patience
 from callboard.transport.quiet import Quiet
 from callboard.transport.upload import Uploading
@@ -39,25 +38,29 @@ async def connect_on_loop(address: str, port: int) -> LoopConnection:
 
 
 class LoopConnection(asyncio.Protocol):
-    """See `callboard.transport.connection.Connection`."""
+    """See `callboard.transport.connection.Connection`.
+
+    Attributes:
+        patience: Keeps the time limits of the call under way.
+    """
 
     __slots__ = (
         "_clogged",
         "_exchange",
-        "_loop",
         "_parser",
-        "_patience",
         "_quiet",
         "_transport",
         "closed",
         "idle_since",
+        "loop",
+        "patience",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.idle_since = 0.0
         self.closed = False
-        self._loop = loop
-        self._patience = Patience(loop)
+        self.loop = loop
+        self.patience = Patience(loop)
         self._exchange: LoopExchange | None = None
         self._parser: AnswerParser | None = None
         self._clogged = False
@@ -91,7 +94,7 @@ class LoopConnection(asyncio.Protocol):
     async def aclose(self) -> None:
         """Close the socket at once, and tell a call under way."""
         self.closed = True
-        self._patience.end()
+        self.patience.end()
         self._transport.abort()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -121,7 +124,7 @@ class LoopConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self.closed = True
-        self._patience.end()
+        self.patience.end()
         if self._exchange is not None:
             self._exchange.on_lost(exc)
         self._release()
@@ -166,20 +169,7 @@ class LoopConnection(asyncio.Protocol):
     def over(self) -> None:
         """The answer is complete; whatever comes now is nobody's."""
         self._exchange = None
-        self._patience.content()
-
-    def future(self) -> asyncio.Future[None]:
-        """Something to wait on."""
-        return self._loop.create_future()
-
-    def now(self) -> float:
-        """The event loop's clock."""
-        return self._loop.time()
-
-    @property
-    def patience(self) -> Patience:
-        """Keeps the time limits of the call under way."""
-        return self._patience
+        self.patience.content()
 
     def _release(self) -> None:
         if self._parser is not None:
@@ -231,19 +221,20 @@ class LoopExchange:
             and not self._connection.closed
         )  # fmt: skip
 
-    async def begin(self, outgoing: Outgoing) -> None:
+    async def begin(self, head: bytes, body: bytes, upload: Upload | None = None) -> None:
         """See `callboard.transport.connection.Exchange.begin`."""
-        connection = self._connection
-        if outgoing.upload is not None:
-            self._whole = await self._upload(outgoing.head, Uploading(outgoing.upload))
-        elif len(outgoing.body) <= JOINED_BYTES:
-            connection.write(outgoing.head + outgoing.body)
+        if upload is not None:
+            self._whole = await self._upload(head, Uploading(upload))
+        elif len(body) <= JOINED_BYTES:
+            self._connection.write(head + body)
             self._whole = True
         else:
-            self._whole = await self._write_while_listening(outgoing)
+            self._whole = await self._write_while_listening(head + body)
         self._expect(self._timeouts.first_byte_s, "the upstream did not answer in time")
-        while not self.parser.head_done:
-            await self._wait()
+        parser = self.parser
+        while not parser.head_done and self._failure is None:
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
         if self._failure is not None:
             raise self._failure
         self._news = False
@@ -257,7 +248,7 @@ class LoopExchange:
             self._expect(self._timeouts.idle_s, "the upstream fell silent in the middle of its answer")
             while not self._news:
                 await self._wait()
-        elif self._deadline <= self._connection.now():
+        elif self._deadline <= self._connection.loop.time():
             # A peer that always has a byte ready could go on for ever.
             raise UpstreamTimeout("the upstream's answer took too long as a whole")
         self._news = False
@@ -314,10 +305,11 @@ class LoopExchange:
         self.wake()
 
     def _expect(self, within_s: float, message: str) -> None:
-        left_s = self._deadline - self._connection.now()
-        if left_s <= 0:
+        connection = self._connection
+        now = connection.loop.time()
+        if self._deadline <= now:
             raise UpstreamTimeout("the upstream's answer took too long as a whole")
-        self._connection.patience.expect(min(within_s, left_s), self._overdue)
+        connection.patience.expect_until(min(now + within_s, self._deadline), self._overdue)
         self._within = message
 
     def _overdue(self) -> None:
@@ -328,13 +320,13 @@ class LoopExchange:
         """Until something has happened; raises what has gone wrong."""
         if self._failure is not None:
             raise self._failure
-        self._waiter = self._connection.future()
+        self._waiter = self._connection.loop.create_future()
         await self._waiter
 
-    async def _write_while_listening(self, outgoing: Outgoing) -> bool:
+    async def _write_while_listening(self, request: bytes) -> bool:
         """Write until the answer's head has come; returns whether that was all."""
         connection = self._connection
-        data = memoryview(outgoing.head + outgoing.body)
+        data = memoryview(request)
         for start in range(0, len(data), JOINED_BYTES):
             self._expect(self._timeouts.idle_s, "the upstream did not take the request in time")
             connection.write(bytes(data[start : start + JOINED_BYTES]))

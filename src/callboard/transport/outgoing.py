@@ -96,29 +96,36 @@ class Template(Struct, frozen=True, kw_only=True):
     fields: tuple[tuple[str, str], ...]
     head: bytes
 
+    def head_for(self, body: bytes, upload: Upload | None = None) -> bytes:
+        """The whole head of the request with this body, or with one that is still to come."""
+        if upload is not None:
+            return self.head + "{}: {}\r\n\r\n".format(*_framing(upload)).encode()
+        if body or self.method in _WITH_BODY:
+            return b"%bContent-Length: %d\r\n\r\n" % (self.head, len(body))
+        return self.head + b"\r\n"
+
     def fill(self, body: bytes) -> Outgoing:
         """The request with this body."""
-        fields, head = self.fields, self.head
+        fields = self.fields
         if body or self.method in _WITH_BODY:
-            length = str(len(body))
-            fields = (*fields, ("Content-Length", length))
-            head += b"Content-Length: %b\r\n\r\n" % length.encode()
-        else:
-            head += b"\r\n"
-        return Outgoing(
-            origin=self.origin, method=self.method, target=self.target, fields=fields, head=head, body=body
-        )
-
-    def announce(self, upload: Upload) -> Outgoing:
-        """The request with a body that is still to come."""
-        length = upload.length
-        framing = ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
+            fields = (*fields, ("Content-Length", str(len(body))))
         return Outgoing(
             origin=self.origin,
             method=self.method,
             target=self.target,
-            fields=(*self.fields, framing),
-            head=self.head + "{}: {}\r\n\r\n".format(*framing).encode(),
+            fields=fields,
+            head=self.head_for(body),
+            body=body,
+        )
+
+    def announce(self, upload: Upload) -> Outgoing:
+        """The request with a body that is still to come."""
+        return Outgoing(
+            origin=self.origin,
+            method=self.method,
+            target=self.target,
+            fields=(*self.fields, _framing(upload)),
+            head=self.head_for(b"", upload),
             upload=upload,
         )
 
@@ -175,6 +182,11 @@ def template(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Tem
     lines = [f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields)]
     head = "".join(lines).encode("latin-1")
     return Template(origin=origin, method=method, target=target, fields=tuple(fields), head=head)
+
+
+def _framing(upload: Upload) -> tuple[str, str]:
+    length = upload.length
+    return ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
 
 
 @lru_cache(maxsize=256)  # pure, and the names in use are few

@@ -31,6 +31,13 @@ class Patience:
         if self._deadline < self._fires_at:
             self._arm()
 
+    def expect_until(self, deadline: float, overdue: Callable[[], None]) -> None:
+        """The same, until a moment on the event loop's clock."""
+        self._overdue = overdue
+        self._deadline = deadline
+        if self._deadline < self._fires_at:
+            self._arm()
+
     def content(self) -> None:
         """Wait for nothing."""
         self._deadline = math.inf

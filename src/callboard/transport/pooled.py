@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -26,10 +25,11 @@ import anyio
 
 from callboard.errors import UpstreamTimeout, UpstreamUnreachable
 from callboard.transport.answer import Answer
-from callboard.transport.connection import Connection, Exchange, dial, on_asyncio
+from callboard.transport.call import PooledCall
+from callboard.transport.connection import Connection, dial, on_asyncio
 from callboard.transport.guard import DialGuard
 from callboard.transport.http import ClientStatistics, HttpRequest, Limits, Timeouts
-from callboard.transport.outgoing import Origin, Outgoing, Template, prepare, template
+from callboard.transport.outgoing import Origin, Template, template
 from callboard.transport.slots import Slots
 
 TEMPLATES = 64
@@ -69,29 +69,53 @@ class PooledClient:
         self._tls = tls
         self._slots: dict[Origin, Slots[Connection]] = {}
         self._templates: dict[tuple[str, str, tuple[tuple[str, str], ...]], Template] = {}
-        self._in_use: set[_Lease] = set()
+        self._in_use: set[PooledCall] = set()
         self._next_sweep = 0.0
-        self._clock: Callable[[], float] | None = None
+        self._now: Callable[[], float] = self._first_reading
         self._closed = False
 
     async def send(self, request: HttpRequest) -> Answer:
         """Send a request; see the protocol."""
-        outgoing = self._prepare(request)
-        deadline = self._now() + request.timeouts.total_s
-        if (now := monotonic()) >= self._next_sweep:
+        form = self._templates.get((request.method, request.url, request.headers)) or self._form(request)
+        if self._closed:
+            raise UpstreamUnreachable("the client is closed")
+        now = self._now()
+        deadline = now + request.timeouts.total_s
+        if now >= self._next_sweep:
             await self._sweep(now)
-        lease = await self._lease(outgoing.origin, deadline)
+        slots = self._slots.get(form.origin) or self._new_slots(form.origin)
+        connection = slots.take_idle()
+        if connection is None and not slots.take_free():
+            connection = await self._wait(slots, deadline)
+        call = PooledCall(slots, connection, self._in_use, self._now)
+        bodiless = request.method == "HEAD"
         try:
-            exchange = await self._exchange(lease, outgoing, request, deadline)
-            body = _Body(exchange, lease)
+            if connection is not None and not self._usable(connection, now):
+                await call.close_connection()
+            while True:
+                reused = call.connection is not None
+                connection = call.connection or await self._dial(
+                    call, form.origin, request.timeouts, deadline
+                )
+                call.exchange = exchange = connection.exchange(
+                    self._limits, request.timeouts, bodiless=bodiless, deadline=deadline
+                )
+                try:
+                    head = form.head_for(request.body, request.upload)
+                    await exchange.begin(head, request.body, request.upload)
+                    break
+                except UpstreamUnreachable:
+                    if not (reused and self._may_be_sent_again(request, call)):
+                        raise
+                    await call.close_connection()
             parser = exchange.parser
-            bodiless = request.method == "HEAD"
             answer = Answer(
-                parser.status, parser.fields, body, self._limits, bodiless=bodiless, raw=request.raw
+                parser.status, parser.fields, call, self._limits, bodiless=bodiless, raw=request.raw
             )
-            body.give_back_if_over()
+            if parser.complete:
+                call.keep_if_reusable()
         except BaseException:
-            await lease.drop()
+            await call.aclose()
             raise
         return answer
 
@@ -104,9 +128,9 @@ class PooledClient:
             while (connection := slots.take_idle()) is not None:
                 slots.vacate()
                 await connection.aclose()
-        for lease in tuple(self._in_use):
-            if lease.connection is not None:
-                await lease.connection.aclose()
+        for call in tuple(self._in_use):
+            if call.connection is not None:
+                await call.connection.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,37 +148,24 @@ class PooledClient:
         waiting = sum(len(slots.waiters) for slots in every)
         return ClientStatistics(open=taken, idle=idle, in_use=taken - idle, waiting=waiting)
 
-    def _now(self) -> float:
-        """The event loop's clock; anyio would look the event loop up at every call."""
-        if self._clock is None:
-            self._clock = asyncio.get_running_loop().time if on_asyncio() else anyio.current_time
-        return self._clock()
+    def _first_reading(self) -> float:
+        """The event loop's clock, looked up once: anyio would look for it at every call."""
+        self._now = asyncio.get_running_loop().time if on_asyncio() else anyio.current_time
+        return self._now()
 
-    def _prepare(self, request: HttpRequest) -> Outgoing:
-        """The request as it is written; what requests have in common is checked and rendered once."""
-        if request.raw or request.upload is not None:
-            return prepare(request)  # these have little in common, and would push out what is wanted again
+    def _form(self, request: HttpRequest) -> Template:
+        """What requests have in common with this one; checked and rendered once."""
         known = (request.method, request.url, request.headers)
-        found = self._templates.get(known)
-        if found is None:
-            if len(self._templates) >= TEMPLATES:
-                self._templates.clear()
-            found = self._templates[known] = template(*known)
-        return found.fill(request.body)
+        if request.raw or request.upload is not None:
+            return template(*known)  # these have little in common, and would push out what is wanted again
+        if len(self._templates) >= TEMPLATES:
+            self._templates.clear()
+        form = self._templates[known] = template(*known)
+        return form
 
-    async def _lease(self, origin: Origin, deadline: float) -> _Lease:
-        """A slot, with an idle connection where there is one; waits in line where there is none."""
-        if self._closed:
-            raise UpstreamUnreachable("the client is closed")
-        slots = self._slots.get(origin)
-        if slots is None:
-            slots = self._slots[origin] = Slots(self._capacity)
-        connection = slots.take_idle()
-        if connection is None and not slots.take_free():
-            connection = await self._wait(slots, deadline)
-        lease = _Lease(slots, connection, self._in_use)
-        self._in_use.add(lease)
-        return lease
+    def _new_slots(self, origin: Origin) -> Slots[Connection]:
+        slots = self._slots[origin] = Slots(self._capacity)
+        return slots
 
     async def _wait(self, slots: Slots[Connection], deadline: float) -> Connection | None:
         waiter = slots.join()
@@ -171,40 +182,25 @@ class PooledClient:
             raise UpstreamUnreachable("the client is closed")
         raise UpstreamTimeout("no connection to the upstream became free in time")
 
-    async def _exchange(
-        self, lease: _Lease, outgoing: Outgoing, request: HttpRequest, deadline: float
-    ) -> Exchange:
-        """Write the request and read the head of its answer, on a kept connection or a fresh one."""
-        if lease.connection is not None and not self._usable(lease.connection):
-            await lease.close_connection()
-        while True:
-            reused = lease.connection is not None
-            if lease.connection is None:
-                await self._dial(lease, outgoing.origin, request.timeouts, deadline)
-            exchange = lease.exchange(self._limits, request, deadline)
-            try:
-                await exchange.begin(outgoing)
-            except UpstreamUnreachable:
-                repeatable = request.idempotent or request.method in _IDEMPOTENT
-                repeatable = repeatable and request.upload is None
-                if not (reused and repeatable and not exchange.parser.touched) or self._closed:
-                    raise
-                await lease.close_connection()
-            else:
-                return exchange
-
-    async def _dial(self, lease: _Lease, origin: Origin, timeouts: Timeouts, deadline: float) -> None:
+    async def _dial(
+        self, call: PooledCall, origin: Origin, timeouts: Timeouts, deadline: float
+    ) -> Connection:
         if origin.secure and self._tls is None:
             self._tls = ssl.create_default_context()
         tls = self._tls if origin.secure else None
         until = min(deadline, self._now() + timeouts.connect_s)
-        lease.connection = await dial(origin, self._guard, tls, until)
+        connection = call.connection = await dial(origin, self._guard, tls, until)
         if self._closed:
             raise UpstreamUnreachable("the client is closed")
+        return connection
 
-    def _usable(self, connection: Connection) -> bool:
-        fresh_enough = monotonic() - connection.idle_since < self._idle_expiry_s
-        return fresh_enough and connection.is_quiet()
+    def _may_be_sent_again(self, request: HttpRequest, call: PooledCall) -> bool:
+        if call.exchange.parser.touched or request.upload is not None or self._closed:
+            return False
+        return request.idempotent or request.method in _IDEMPOTENT
+
+    def _usable(self, connection: Connection, now: float) -> bool:
+        return now - connection.idle_since < self._idle_expiry_s and connection.is_quiet()
 
     async def _sweep(self, now: float) -> None:
         """Close connections that nobody wanted for too long, and forget origins without any."""
@@ -219,95 +215,3 @@ class PooledClient:
         with anyio.CancelScope(shield=True):
             for connection in expired:
                 await connection.aclose()
-
-
-class _Lease:
-    """One call's hold on one slot, and on the connection in it; ends once, by ``keep`` or by ``drop``."""
-
-    __slots__ = ("_ended", "_in_use", "_slots", "connection")
-
-    def __init__(self, slots: Slots[Connection], connection: Connection | None, in_use: set[_Lease]) -> None:
-        self.connection = connection
-        self._slots = slots
-        self._in_use = in_use
-        self._ended = False
-
-    def exchange(self, limits: Limits, request: HttpRequest, deadline: float) -> Exchange:
-        """A call on the connection, which must be open."""
-        assert self.connection is not None  # noqa: S101 - our own order of calls, not input
-        return self.connection.exchange(
-            limits, request.timeouts, bodiless=request.method == "HEAD", deadline=deadline
-        )
-
-    def keep(self) -> None:
-        """Give the connection back to carry another call."""
-        if self._ended or self.connection is None:
-            return
-        self._end()
-        self.connection.idle_since = monotonic()
-        self._slots.give_back(self.connection)
-
-    async def close_connection(self) -> None:
-        """Close the connection and keep the slot."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            await connection.aclose()
-
-    async def drop(self) -> None:
-        """Give the slot up and close the connection."""
-        if self._ended:
-            return
-        self._end()
-        try:
-            await self.close_connection()
-        finally:
-            self._slots.vacate()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._in_use.discard(self)
-
-
-class _Body:
-    """The body of a pooled answer: what the exchange parses, until it is over."""
-
-    __slots__ = ("_exchange", "_lease", "_left", "_over")
-
-    def __init__(self, exchange: Exchange, lease: _Lease) -> None:
-        self._exchange = exchange
-        self._lease = lease
-        self._over = False
-        self._left = b""
-
-    def give_back_if_over(self) -> bool:
-        """Give the connection back as soon as the whole answer was parsed, read or not.
-
-        From then on its parser is the next call's: what is left of this answer leaves it first.
-        """
-        if not self._over and self._exchange.reusable:
-            self._over = True
-            self._left = self._exchange.parser.take()
-            self._lease.keep()
-        return self._over or self._exchange.parser.complete
-
-    @property
-    def over(self) -> bool:
-        """See `BodySource`."""
-        return self._over and not self._left
-
-    async def receive(self) -> bytes:
-        """The next raw piece; empty at the end."""
-        if self._over:
-            left, self._left = self._left, b""
-            return left
-        while not (piece := self._exchange.parser.take()):
-            if self.give_back_if_over():
-                await self._lease.drop()
-                return b""
-            await self._exchange.receive_more()
-        self.give_back_if_over()
-        return piece
-
-    async def aclose(self) -> None:
-        """Close the connection unless it was given back."""
-        await self._lease.drop()

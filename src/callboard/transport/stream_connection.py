@@ -14,8 +14,7 @@ from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from callboard.errors import StreamIncomplete, UpstreamError, UpstreamTimeout
 from callboard.transport.h1 import AnswerParser
-from callboard.transport.http import Limits, Timeouts
-from callboard.transport.outgoing import Outgoing
+from callboard.transport.http import Limits, Timeouts, Upload
 from callboard.transport.quiet import Quiet
 from callboard.transport.upload import Uploading
 
@@ -31,7 +30,7 @@ class StreamConnection:
 
     Attributes:
         stream: Where bytes go; plain TCP or TLS on top of it.
-        idle_since: When its last answer ended, in ``time.monotonic`` seconds.
+        idle_since: When its last answer ended, on the event loop's clock.
     """
 
     __slots__ = ("_quiet", "_socket_stream", "idle_since", "stream")
@@ -92,7 +91,7 @@ class StreamExchange:
         """Whether the answer is over and the connection can carry another request."""
         return self.written and self.parser.complete and self.parser.reusable
 
-    async def begin(self, outgoing: Outgoing) -> None:
+    async def begin(self, head: bytes, body: bytes, upload: Upload | None = None) -> None:
         """Write the request and read until the head of the answer is complete.
 
         An answer that arrives before the whole body was written ends the writing.
@@ -103,12 +102,12 @@ class StreamExchange:
             RemoteWireError: The answer is not HTTP or its head too large.
         """
         with anyio.CancelScope(deadline=self._within(self._timeouts.first_byte_s)) as scope:
-            if outgoing.upload is None and len(outgoing.body) <= JOINED_BYTES:
-                await self._write(outgoing.head + outgoing.body)
+            if upload is None and len(body) <= JOINED_BYTES:
+                await self._write(head + body)
                 self.written = True
                 await self._read_head()
             else:
-                await self._write_while_listening(outgoing, scope)
+                await self._write_while_listening(head, body, upload, scope)
         if scope.cancelled_caught:
             raise UpstreamTimeout("the upstream did not answer in time")
 
@@ -162,16 +161,18 @@ class StreamExchange:
             else:
                 parser.feed(data)
 
-    async def _write_while_listening(self, outgoing: Outgoing, scope: anyio.CancelScope) -> None:
+    async def _write_while_listening(
+        self, head: bytes, body: bytes, upload: Upload | None, scope: anyio.CancelScope
+    ) -> None:
         failure: Exception | None = None
 
         async def write() -> None:
             nonlocal failure
             try:
-                if outgoing.upload is None:
-                    await self._write_in_pieces(outgoing, scope)
+                if upload is None:
+                    await self._write_in_pieces(head + body, scope)
                 else:
-                    await self._write_upload(outgoing.head, Uploading(outgoing.upload), scope)
+                    await self._write_upload(head, Uploading(upload), scope)
             except Exception as error:  # noqa: BLE001 - carried out of the group unwrapped, and raised below
                 failure = error
                 group.cancel_scope.cancel()
@@ -186,8 +187,8 @@ class StreamExchange:
         if failure is not None:
             raise failure
 
-    async def _write_in_pieces(self, outgoing: Outgoing, scope: anyio.CancelScope) -> None:
-        data = memoryview(outgoing.head + outgoing.body)
+    async def _write_in_pieces(self, request: bytes, scope: anyio.CancelScope) -> None:
+        data = memoryview(request)
         for start in range(0, len(data), JOINED_BYTES):
             scope.deadline = self._within(self._timeouts.idle_s)
             await self._write(bytes(data[start : start + JOINED_BYTES]))

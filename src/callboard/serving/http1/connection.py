@@ -51,6 +51,7 @@ class Host(Protocol):
     limits: ListenLimits
     retiring: bool
     serve: Callable[[Exchange], Coroutine[object, object, None]]
+    date: Callable[[], bytes]
 
     def opened(self, connection: Connection) -> CallboardError | None:
         """A client has connected; returns why it is refused, else its task has been started."""
@@ -58,20 +59,17 @@ class Host(Protocol):
     def closed(self, connection: Connection) -> None:
         """The connection is gone."""
 
-    def date(self) -> bytes:
-        """The ``date`` field."""
-
 
 class Connection(asyncio.Protocol):
     """See the module's docstring.
 
     Attributes:
         address: The client's network address, without its port.
+        clogged, date: See `callboard.serving.http1.exchange.Wire`.
     """
 
     __slots__ = (
         "_beat_timer",
-        "_clogged",
         "_current",
         "_gone",
         "_host",
@@ -91,10 +89,13 @@ class Connection(asyncio.Protocol):
         "_turn",
         "_unread",
         "address",
+        "clogged",
+        "date",
     )
 
     def __init__(self, host: Host) -> None:
         self.address = ""
+        self.date = host.date
         self._host = host
         self._loop = host.loop
         self._limits = host.limits
@@ -111,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._idle = False
         self._turn: asyncio.Future[None] | None = None  # the task waits for a request
-        self._clogged: asyncio.Future[None] | None = None  # the client reads more slowly than we write
+        self.clogged: asyncio.Future[None] | None = None  # the client reads more slowly than we write
         self._beat_timer: TimerHandle | None = None
         self._patience = Patience(host.loop)
         self._lookout = Lookout(host.loop)
@@ -170,7 +171,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
-        self._clogged = self._loop.create_future()
+        self.clogged = self._loop.create_future()
         self._patience.expect(self._limits.send_idle_s, self._transport.abort)
 
     def resume_writing(self) -> None:
@@ -192,7 +193,6 @@ class Connection(asyncio.Protocol):
         self._incoming = exchange
         self._queue.append(exchange)
         self._idle = False
-        self._patience.content()
         self._wake()
 
     def on_piece(self, piece: bytes) -> None:
@@ -213,16 +213,6 @@ class Connection(asyncio.Protocol):
         """Hand over bytes for the client."""
         if not self._gone:
             self._transport.write(data)
-
-    @property
-    def clogged(self) -> bool:
-        """Whether the client has to read before more is written."""
-        return self._clogged is not None
-
-    async def drained(self) -> None:
-        """Wait until it has."""
-        if self._clogged is not None:
-            await self._clogged
 
     def pause(self) -> None:
         """Read nothing more from the client for now."""
@@ -256,22 +246,21 @@ class Connection(asyncio.Protocol):
         """Something to wait on."""
         return self._loop.create_future()
 
-    def date(self) -> bytes:
-        """The ``date`` field."""
-        return self._host.date()
-
     # --- what the listener calls ----------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Answer one request after another, then close. The listener owns the task."""
         serve = self._host.serve
         with self._scope:
-            while (exchange := await self._next()) is not None:
+            while (exchange := self._next() or await self._arrival()) is not None:
                 await serve(exchange)
                 if not (exchange.complete and exchange.keep_alive):
                     if exchange.until_close and not exchange.complete:
                         reset(self._transport)
                     break
+                self._current = None
+                if not self._queue and not self._last:
+                    self._rest()
             else:
                 if self._refusal is not None:
                     self._tell(self._refusal)
@@ -305,26 +294,27 @@ class Connection(asyncio.Protocol):
 
     # --- inside ---------------------------------------------------------------------------------------------
 
-    async def _next(self) -> Http1Exchange | None:
-        """The next request in turn; None where there will be none."""
-        if self._current is not None:
-            self._current = None
-            if not self._queue and not self._last:
-                self._rest()
-        if not self._queue and not self._last:
+    def _next(self) -> Http1Exchange | None:
+        """The next request in turn, where it has begun to come."""
+        if not self._queue or self._gone:
+            return None
+        exchange = self._current = self._queue.popleft()
+        if self._paused and self._incoming is None and len(self._queue) < self._limits.pipelined:
+            self.resume()
+        return exchange
+
+    async def _arrival(self) -> Http1Exchange | None:
+        """The same, waiting for one; None where there will be none."""
+        if not self._last:
             self._turn = self._loop.create_future()
             await self._turn
             self._turn = None
-        if self._gone or not self._queue:
-            return None
-        self._current = self._queue.popleft()
-        if self._paused and self._incoming is None and len(self._queue) < self._limits.pipelined:
-            self.resume()
-        return self._current
+        return self._next()
 
     def _rest(self) -> None:
         """Everything that was asked has been answered."""
-        self.resume()
+        if self._paused:
+            self.resume()
         if self._parser is not None and self._parser.in_head:
             self._patience.expect(self._limits.header_s, self._refuse_late)
         else:
@@ -381,12 +371,12 @@ class Connection(asyncio.Protocol):
             self._turn.set_result(None)
 
     def _unclog(self) -> None:
-        if self._clogged is not None:
-            if not self._clogged.done():
-                self._clogged.set_result(None)
-            self._clogged = None
+        if self.clogged is not None:
+            if not self.clogged.done():
+                self.clogged.set_result(None)
+            self.clogged = None
 
     def _beat(self, exchange: Http1Exchange, interval_s: float) -> None:
         self._beat_timer = self._loop.call_later(interval_s, self._beat, exchange, interval_s)
-        if self._clogged is None:
+        if self.clogged is None:
             exchange.beat()

@@ -26,17 +26,18 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Wire(Protocol):
-    """What an exchange needs of its connection."""
+    """What an exchange needs of its connection.
+
+    Attributes:
+        clogged: Where the client has to read before more is written, what to wait for.
+        date: Gives the ``date`` field.
+    """
+
+    clogged: Future[None] | None
+    date: Callable[[], bytes]
 
     def write(self, data: bytes) -> None:
         """Hand over bytes for the client."""
-
-    @property
-    def clogged(self) -> bool:
-        """Whether the client has to read before more is written."""
-
-    async def drained(self) -> None:
-        """Wait until it has."""
 
     def pause(self) -> None:
         """Read nothing more from the client for now."""
@@ -52,9 +53,6 @@ class Wire(Protocol):
 
     def future(self) -> Future[None]:
         """Something to wait on."""
-
-    def date(self) -> bytes:
-        """The ``date`` field."""
 
 
 class Http1Exchange(Exchange):
@@ -116,7 +114,8 @@ class Http1Exchange(Exchange):
         self._size += len(piece)
         if len(self._pieces) == AT_ONCE:
             self._gather()
-        self._wake()
+        if self._arrived is not None:
+            self._wake()
         if self._size > EARLY_BYTES and not self._wanted:
             self._wire.pause()
 
@@ -132,7 +131,8 @@ class Http1Exchange(Exchange):
     def feed_end(self) -> None:
         """The request is whole."""
         self.received = True
-        self._wake()
+        if self._arrived is not None:
+            self._wake()
 
     def _wake(self) -> None:
         if self._arrived is not None and not self._arrived.done():
@@ -181,11 +181,13 @@ class Http1Exchange(Exchange):
             raise too_large(limit)
         return self._take()
 
-    async def attend(self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None) -> None:
+    def attend(
+        self, work: Callable[[], Awaitable[None]], *, heartbeat_s: float | None = None
+    ) -> Awaitable[None]:
         """See `Exchange.attend`. A client that leaves cancels its connection's task: nobody has to watch."""
-        if heartbeat_s is None:
-            await work()
-            return
+        return work() if heartbeat_s is None else self._attend_and_beat(work, heartbeat_s)
+
+    async def _attend_and_beat(self, work: Callable[[], Awaitable[None]], heartbeat_s: float) -> None:
         self._wire.beats(self, heartbeat_s)
         try:
             await work()
@@ -220,11 +222,12 @@ class Http1Exchange(Exchange):
         if b"connection" in names:
             self.keep_alive = False
         self.complete = True
-        self._wire.write(
+        wire = self._wire
+        wire.write(
             b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b"
             % (
-                head.status_line(status),
-                self._wire.date(),
+                head.STATUS.get(status) or head.status_line(status),
+                wire.date(),
                 media,
                 len(body),
                 lines,
@@ -232,15 +235,15 @@ class Http1Exchange(Exchange):
                 body if self.method != "HEAD" else b"",
             )
         )
-        if self._wire.clogged:
-            await self._wire.drained()
+        if wire.clogged is not None:
+            await wire.clogged
 
     async def send(self, piece: bytes, *, more: bool = True) -> None:
         """See `Exchange.send`."""
         self.complete = not more
         self._write(piece, more=more)
-        if self._wire.clogged:
-            await self._wire.drained()
+        if self._wire.clogged is not None:
+            await self._wire.clogged
 
     def stop(self, reason: Exception) -> None:
         """See `Exchange.stop`."""

@@ -5,13 +5,13 @@ Source: RFC 9112, 4 (status line), 6.1 (transfer encoding), 9.6 (connection: clo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 
 from callboard.serving.exchange import Header
 
-_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 CLOSE = b"connection: close\r\n"
 KEEP = b"connection: keep-alive\r\n"
@@ -20,17 +20,22 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Dates:
-    """The ``date`` field, made once a second."""
+    """The ``date`` field, made once a second.
 
-    __slots__ = ("_field", "_second")
+    Args:
+        now_s: Seconds since the epoch.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_field", "_now_s", "_second")
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
         self._second = -1
         self._field = b""
 
-    def field(self, now_s: float) -> bytes:
-        """The field, its line end included."""
-        second = int(now_s)
+    def field(self) -> bytes:
+        """The field as of now, its line end included."""
+        second = int(self._now_s())
         if second != self._second:
             self._second = second
             self._field = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
@@ -39,7 +44,7 @@ class Dates:
 
 def status_line(status: int) -> bytes:
     """The first line of an answer; a status nobody knows has no phrase."""
-    return _STATUS.get(status) or f"HTTP/1.1 {status} \r\n".encode()
+    return STATUS.get(status) or f"HTTP/1.1 {status} \r\n".encode()
 
 
 def has_body(method: str, status: int) -> bool:

@@ -27,6 +27,7 @@ class Listener:
 
     Attributes:
         retiring: Whether no connection serves a further request.
+        date: Gives the ``date`` field.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Listener:
         self.limits = limits
         self.retiring = False
         self._tasks = tasks
-        self._dates = Dates()
+        self.date = Dates(time.time).field
         self._connections: set[Connection] = set()
         self._per_address: Counter[str] = Counter()
         self._emptied = anyio.Event()
@@ -68,10 +69,6 @@ class Listener:
             del self._per_address[connection.address]
         if self.retiring and not self._connections:
             self._emptied.set()
-
-    def date(self) -> bytes:
-        """The ``date`` field, as of now."""
-        return self._dates.field(time.time())
 
     async def retire(self) -> None:
         """Close idle connections, let the others answer what they were asked; returns when all have ended."""

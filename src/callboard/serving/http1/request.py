@@ -13,6 +13,7 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from msgspec import Struct
 
 from callboard.errors import UnreadableRequest
 from callboard.serving.http1.limits import ListenLimits
@@ -23,7 +24,7 @@ FRAMING = 9
 TOO_LARGE = "The request's header fields are too large."
 
 
-class Head:
+class Head(Struct):
     """The head of a request.
 
     Attributes:
@@ -33,23 +34,12 @@ class Head:
         keep_alive: Whether the client wants to send another request.
     """
 
-    __slots__ = ("headers", "http_1_0", "keep_alive", "method", "path", "target")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        target: bytes,
-        headers: dict[bytes, bytes],
-        http_1_0: bool,
-        keep_alive: bool,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.target = target
-        self.headers = headers
-        self.http_1_0 = http_1_0
-        self.keep_alive = keep_alive
+    method: str
+    path: str
+    target: bytes
+    headers: dict[bytes, bytes]
+    http_1_0: bool
+    keep_alive: bool
 
 
 class Sink(Protocol):
@@ -81,6 +71,8 @@ class RequestParser:
         "_http",
         "_limits",
         "_overhead",
+        "_path",
+        "_path_of",
         "_repeated",
         "_sink",
         "_target",
@@ -94,6 +86,7 @@ class RequestParser:
         self._follows = False  # another request came before, in the same bytes
         self._overhead = 0  # bytes that are no body, about
         self._data = b""
+        self._path_of, self._path = b"", ""  # clients ask for the same again and again
         self._chunked = False
         self._new()
 
@@ -172,17 +165,25 @@ class RequestParser:
             raise UnreadableRequest("The request must have exactly one Host.")
         if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
             raise UnreadableRequest("This expectation cannot be met.", 417)
-        head = Head(
-            http.get_method().decode("ascii"),
-            self._path(),
-            self._target,
-            headers,
-            version == "1.0",
-            http.should_keep_alive(),
-        )
+        target = self._target
+        if target != self._path_of:
+            self._path = _path(target)
+            self._path_of = target
         self._at_head = False
-        self._new()
-        self._sink.on_head(head)
+        self._headers = {}
+        self._target = b""
+        if repeated:
+            self._repeated = []
+        self._sink.on_head(
+            Head(
+                http.get_method().decode("ascii"),
+                self._path,
+                target,
+                headers,
+                version == "1.0",
+                http.should_keep_alive(),
+            )
+        )
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body."""
@@ -223,9 +224,9 @@ class RequestParser:
         if coding.strip(b" \t").lower() != b"chunked":
             raise UnreadableRequest("This transfer coding is not implemented.", 501)
 
-    def _path(self) -> str:
-        target = self._target
-        if not target.startswith(b"/") or not target.isascii():
-            raise UnreadableRequest("The request target must be a path.")
-        path = target.partition(b"?")[0].decode("ascii")
-        return unquote(path) if "%" in path else path
+
+def _path(target: bytes) -> str:
+    if not target.startswith(b"/") or not target.isascii():
+        raise UnreadableRequest("The request target must be a path.")
+    path = target.partition(b"?")[0].decode("ascii")
+    return unquote(path) if "%" in path else path

@@ -21,7 +21,7 @@ from callboard.wire.openai_chat.schema import NULL, CompletionUsage, StreamOptio
 from callboard.wire.sse import DONE_DATA, MAX_EVENT_BYTES
 
 
-class Peek(Struct, frozen=True, kw_only=True):
+class Peek(Struct, frozen=True, kw_only=True, gc=False):
     """What the relay has to know of a request.
 
     Attributes:
