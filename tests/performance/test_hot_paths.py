@@ -48,7 +48,7 @@ def in_one_piece(answer: Answer) -> Answer:
 
 @pytest.mark.parametrize(
     "path, stream, calls",
-    [("relay", False, 306), ("relay", True, 483), ("actors", False, 1163), ("actors", True, 5381)],
+    [("relay", False, 306), ("relay", True, 483), ("actors", False, 1040), ("actors", True, 5381)],
 )
 async def test_a_request_costs_no_more_calls_than_it_did(path: str, stream: bool, calls: int) -> None:
     answer = in_one_piece(chat_stream(*WORDS)) if stream else chat("Hello you")
@@ -72,6 +72,6 @@ async def test_a_request_costs_no_more_calls_than_it_did(path: str, stream: bool
             few, many = await cost_of(FEW), await cost_of(MANY)
         caller.leave()
     each = (many - few) / (MANY - FEW)
-    assert each <= 1.05 * calls
+    assert each <= 1.05 * calls, each
     if sys.version_info[:2] == (3, 11):  # later interpreters make fewer calls of the same code
-        assert each >= 0.9 * calls
+        assert each >= 0.9 * calls, each

@@ -328,13 +328,20 @@ async def test_two_who_follow_one_response_see_the_same() -> None:
         async with served(stage) as server:
             begun = (await server.client.post("/v1/responses", json=body(background=True))).json()["id"]
 
-            async def follow() -> None:
-                seen.append((await server.client.get(f"/v1/responses/{begun}?stream=true")).text)
+            async def follow(reading: anyio.Event) -> None:
+                async with server.client.stream("GET", f"/v1/responses/{begun}?stream=true") as answer:
+                    pieces = []
+                    async for piece in answer.aiter_text():
+                        reading.set()
+                        pieces.append(piece)
+                    seen.append("".join(pieces))
 
+            readers = [anyio.Event() for _ in range(3)]
             async with anyio.create_task_group() as tasks:
-                for _ in range(3):
-                    tasks.start_soon(follow)
-                await anyio.wait_all_tasks_blocked()
+                for reading in readers:
+                    tasks.start_soon(follow, reading)
+                for reading in readers:
+                    await reading.wait()
                 stage.handlers["demo"].gates["g"].opened.set()
     assert len(seen) == 3
     assert len(set(seen)) == 1

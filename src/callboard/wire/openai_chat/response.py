@@ -6,6 +6,7 @@ Source: OpenAI API reference, "The chat completion object".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 import msgspec
@@ -231,7 +232,7 @@ def _decode_choices(raw: Raw) -> list[Choice]:
     if raw == NULL:
         return []
     found = decode(raw, _CHOICES.decode, side="remote", at="choices")
-    return [choice for choice in msgspec.structs.astuple(found) if isinstance(choice, Choice)]
+    return list(takewhile(lambda each: isinstance(each, Choice), msgspec.structs.astuple(found)))
 
 
 def _decode_message(raw: Raw) -> ResponseMessage:
