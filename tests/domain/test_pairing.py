@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from callboard.domain.block import Block, TextBlock, ToolResultBlock, ToolUseBlock
 from callboard.domain.message import Message, user_text
-from callboard.domain.pairing import check, interrupted, repair
+from callboard.domain.pairing import check, interrupted, repair, repairing
 
 
 def call(name: str) -> ToolUseBlock:
@@ -141,3 +141,11 @@ def test_ids_are_not_compared_with_all_others(broken: bool) -> None:
     repaired = repair(conversation)
     assert CountedId.compared["times"] <= 20 * count
     assert (repaired is conversation) != broken
+
+
+@pytest.mark.parametrize("last", [(), (said(call("a")),)], ids=["sound", "broken"])
+def test_a_long_conversation_is_repaired_in_steps(last: tuple[Message, ...]) -> None:
+    conversation = SOUND[:3] * 1_000 + last
+    steps = repairing(conversation)
+    assert len(list(steps)) >= (1 + bool(last)) * 5
+    assert list(repairing(SOUND)) == []

@@ -207,6 +207,7 @@ async def test_what_only_other_servers_know_does_no_harm() -> None:
         (b'{"model": "nothing", "input": "hi"}', 404, "model", "model_not_found"),
         (b'{"model": "demo-model", "input": "hi", "conversation": "c"}', 404, None, "not_found"),
         (b"[" * 100_000, 400, None, "json_too_deep"),
+        (b"{%s}" % b",".join(b'"%d":1' % n for n in range(5_001)), 400, None, "json_too_many_keys"),
     ],
 )
 @pytest.mark.parametrize("path", PATHS)

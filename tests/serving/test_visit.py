@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
 from callboard.serving.asgi import Event
 from callboard.serving.assembly import build_app
-from callboard.serving.visit import in_turns
 from callboard.wire.json import STEP_BYTES
 from tests.fakes.relayed import relayed
 
@@ -28,23 +25,6 @@ class Turns:
         while True:
             await checkpoint()
             self.count += 1
-
-
-async def test_between_two_steps_others_have_their_turn() -> None:
-    turns, seen = Turns(), []
-
-    def steps() -> Generator[None, None, str]:
-        for _ in range(5):
-            seen.append(turns.count)
-            yield
-        return "result"
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(turns.take)
-        await checkpoint()
-        assert await in_turns(steps()) == "result"
-        tasks.cancel_scope.cancel()
-    assert len(set(seen)) == 5
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])

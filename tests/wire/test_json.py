@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from callboard.domain.steps import at_once
 from callboard.errors import LocalWireError, RemoteWireError, TooLarge
-from callboard.wire.json import STEP_BYTES, JsonLimits, at_once, check, checking, decode
+from callboard.wire.json import STEP_BYTES, JsonLimits, check, checking, decode
 
 
 def code_of(body: bytes, limits: JsonLimits | None = None) -> str | None:
@@ -252,3 +253,36 @@ def test_steps_give_their_result_when_all_are_done() -> None:
 
     assert at_once(steps()) == "result"
     assert done == [0, 1, 2]
+
+
+def fields(count: int, value: bytes = b"1", key: str = "") -> bytes:
+    return b"{" + b",".join(b'"%b%x":%b' % (key.encode(), number, value) for number in range(count)) + b"}"
+
+
+LONG_KEY = "x" * 50
+"""With it an object of 5,001 keys makes a large document, without it a small one."""
+
+
+@pytest.mark.parametrize("key", ["", LONG_KEY])
+@pytest.mark.parametrize("value", [b"1", b"[]", b"[1]", b'{"a":[{}]}', b'":"'])
+def test_no_object_has_more_than_5000_keys(key: str, value: bytes) -> None:
+    assert code_of(b"[[1]," + fields(5_000, value, key) + b"]") is None
+    assert code_of(b"[[1]," + fields(5_001, value, key) + b"]") == "json_too_many_keys"
+
+
+def test_all_objects_together_may_have_more_keys_than_one_alone() -> None:
+    assert code_of(b"[" + b",".join([fields(4_900)] * 10) + b"]") is None
+
+
+def test_too_many_keys_are_refused_before_the_rest_is_looked_at() -> None:
+    body = fields(99_000)
+    with pytest.raises(LocalWireError):
+        assert len(list(checking(body))) == 0
+    assert len(body) > 4 * STEP_BYTES
+
+
+@pytest.mark.parametrize("many", [1, 9_000])
+def test_escapes_and_spaces_hide_no_duplicate_key(many: int) -> None:
+    sound = b",".join([b'{"a\\u003a" : "\\u003a", "b" : ":"}'] * many)
+    assert code_of(b"[" + sound + b"]") is None
+    assert code_of(b"[" + sound + b',{"a:":1, "a\\u003a" : 2}]') == "json_duplicate_key"

@@ -55,6 +55,17 @@ def keys(value: object) -> int:
             return 0
 
 
+def largest(value: object) -> int:
+    """Keys of the object that has most."""
+    match value:
+        case dict():
+            return max(len(value), *(largest(inner) for inner in value.values()), 0)
+        case list():
+            return max((largest(inner) for inner in value), default=0)
+        case _:
+            return 0
+
+
 def numbers(value: object) -> list[int]:
     """The length of each number."""
     match value:
@@ -80,6 +91,7 @@ def test_counts_are_those_of_the_value_in_any_cut(
         assert not structure.is_deeper_than(height(value))
         assert height(value) == 0 or structure.is_deeper_than(height(value) - 1)
         assert structure.keys == keys(value)
+        assert structure.largest_object() == largest(value)
         assert structure.number_bytes == sum(numbers(value))
         assert structure.longest_number == max(numbers(value), default=0)
         assert structure.is_balanced == isinstance(value, dict | list)
@@ -105,3 +117,17 @@ def test_brackets_that_close_nothing_do_not_go_uncounted(pieces: tuple[bytes, ..
     structure = read(*pieces)
     assert structure.nodes == 50
     assert structure.is_deeper_than(64)
+
+
+@given(documents, cuts)
+def test_objects_may_be_asked_for_after_any_piece(value: object, places: list[int]) -> None:
+    structure, seen = Structure(), [0]
+    for piece in pieces_of(json.dumps(value).encode(), places):
+        structure.feed(piece)
+        seen.append(structure.largest_object())
+    assert seen == sorted(seen)
+    assert seen[-1] == largest(value)
+
+
+def test_brackets_that_close_nothing_leave_the_count_of_keys_alone() -> None:
+    assert read(b"]]}}", b'{"a":1,"b":2}').largest_object() == 2

@@ -21,6 +21,7 @@ from callboard.domain.delta import (
 from callboard.domain.fold import Fold
 from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.meter import Meter
+from callboard.domain.steps import in_turns
 from callboard.domain.usage import Usage
 from callboard.kernel import ActorRef
 from callboard.providers.handler import ProviderCall, ProviderHandler, UpstreamAnswer
@@ -35,12 +36,24 @@ class LiveGeneration:
         result: The folded generation, once the iteration has ended by itself.
     """
 
+    @classmethod
+    async def of(
+        cls, providers: ActorRef[ProviderSystem], request: GenerationRequest, key: str, meter: Meter
+    ) -> Self:
+        """A generation to enter, once what ``request`` has the model read was estimated."""
+        return cls(providers, request, key, meter, await in_turns(estimate.counting(request)))
+
     def __init__(
-        self, providers: ActorRef[ProviderSystem], request: GenerationRequest, key: str, meter: Meter
+        self,
+        providers: ActorRef[ProviderSystem],
+        request: GenerationRequest,
+        key: str,
+        meter: Meter,
+        prompt_tokens: int,
     ) -> None:
         self._request = request
         self._meter = meter
-        self._prompt_tokens = estimate.prompt_tokens(request)
+        self._prompt_tokens = prompt_tokens
         self._call = UpstreamCall(
             providers,
             Demand(

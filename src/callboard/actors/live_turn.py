@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio import CapacityLimiter
-from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
@@ -30,7 +29,7 @@ from callboard.actors.recorder import Recorder
 from callboard.actors.tool_call import run_tool
 from callboard.actors.tool_runner import ListTools
 from callboard.domain.block import TextBlock, ToolUseBlock
-from callboard.domain.budget import fitting, prompt_budget
+from callboard.domain.budget import prompt_budget, shortening
 from callboard.domain.delta import BlockStarted, GenerationStarted, GenerationStopped
 from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.message import Message, tool_uses
@@ -41,7 +40,8 @@ from callboard.domain.observation import (
     Observation,
     ProviderAnswered,
 )
-from callboard.domain.pairing import repair
+from callboard.domain.pairing import repairing
+from callboard.domain.steps import in_turns
 from callboard.domain.tools import ToolDefinition
 from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent, is_complete
 from callboard.domain.turn_log import (
@@ -54,12 +54,10 @@ from callboard.domain.turn_log import (
 )
 from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, Conflict, NotFound
-from callboard.store.hidden_rounds import joined
+from callboard.store.hidden_rounds import joining
 from callboard.store.records import Status
 
 PARALLEL_CALLS = 8
-MANY_BLOCKS = 2_000
-"""From so many on a conversation is long: each look through it takes so long that others go on in between."""
 LAST_WRITE_S = 5.0
 """Time for the store to take the end of a turn that broke off."""
 
@@ -103,7 +101,6 @@ class LiveTurn:
         self._send: MemoryObjectSendStream[TurnEvent] | None = None
         self._numbering = Numbering()
         self._begun = False
-        self._is_long = False
         self._state: turn.TurnState | None = None
 
     async def produce(self, send: MemoryObjectSendStream[TurnEvent]) -> None:
@@ -170,9 +167,9 @@ class LiveTurn:
         if order.previous_response_id is not None:
             chain = await self._company.store.chain(order.key, order.previous_response_id)
             history = tuple(message for link in chain for message in (*link.input, *link.produced))
-        messages = joined((*history, *self._company.hidden.restore(order.request.messages, key=order.key)))
-        self._is_long = sum([len(message.content) for message in messages]) > MANY_BLOCKS
-        await self._let_others_go_on()
+        restored = await in_turns(self._company.hidden.restoring(order.request.messages, key=order.key))
+        joined = await in_turns(joining((*history, *restored)))
+        messages = await in_turns(repairing(joined))
         own = await self._own_tools()
         asked = order.request
         system = asked.system
@@ -182,22 +179,17 @@ class LiveTurn:
         request = replace(
             asked,
             model=asked.model or self._spec.model,
-            messages=repair(messages),
+            messages=messages,
             system=system,
             tools=(*own, *asked.tools),
             temperature=self._spec.temperature if asked.temperature is None else asked.temperature,
             max_output_tokens=asked.max_output_tokens or self._spec.max_output_tokens,
         )
-        await self._let_others_go_on()
         policy = turn.TurnPolicy(
             own_tools=frozenset(tool.name for tool in own), max_rounds=self._spec.max_rounds
         )
         first = turn.begin(request, policy)
         return self._continued(first) if self._log else (first, None)
-
-    async def _let_others_go_on(self) -> None:
-        if self._is_long:
-            await checkpoint()
 
     def _continued(
         self, first: turn.Generate
@@ -230,10 +222,8 @@ class LiveTurn:
 
     async def _generate(self, state: turn.TurnState) -> turn.RunTools | turn.Finish:
         meter = self._meter
-        request = self._sendable(state.request)
-        await self._let_others_go_on()
-        waiting = LiveGeneration(self._company.providers, request, self._order.key, meter)
-        await self._let_others_go_on()
+        request = await self._sendable(state.request)
+        waiting = await LiveGeneration.of(self._company.providers, request, self._order.key, meter)
         async with waiting as generation:
             if not self._begun:
                 self._begun = True
@@ -259,13 +249,15 @@ class LiveTurn:
         self._log_only(_round_of(state, result))
         return turn.after_generation(state, result)
 
-    def _sendable(self, request: GenerationRequest) -> GenerationRequest:
+    async def _sendable(self, request: GenerationRequest) -> GenerationRequest:
         """What is sent of ``request``. A fallback's window is not looked at: most calls never get there."""
         if self._order.truncation == "disabled":
             return request
         traits = self._company.traits_of(request.model)
         budget = prompt_budget(traits, request.max_output_tokens)
-        return request if budget is None else fitting(request, budget, window_tokens=traits.context_window)
+        if budget is None:
+            return request
+        return await in_turns(shortening(request, budget, traits.context_window))
 
     async def _run_tools(self, step: turn.RunTools, done: Progress | None) -> turn.Generate | turn.Finish:
         """Run the calls of ``step`` but for those that were ``done`` before; none twice that must not be."""

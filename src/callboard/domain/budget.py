@@ -19,11 +19,12 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from callboard.domain.block import Block, DocumentBlock, ImageBlock, ResultContent, TextBlock, ToolResultBlock
-from callboard.domain.estimate import messages_tokens, output_tokens, prompt_tokens
+from callboard.domain.estimate import counting, messages_tokens, output_tokens
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message
 from callboard.domain.model import ModelTraits
-from callboard.domain.pairing import repair
+from callboard.domain.pairing import repairing
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.errors import ContextTooLong
 
 LONG_TEXT = 2000
@@ -68,10 +69,17 @@ def fitting(
     Raises:
         ContextTooLong: The latest turn does not fit.
     """
+    return at_once(shortening(request, budget_tokens, window_tokens))
+
+
+def shortening(
+    request: GenerationRequest, budget_tokens: int, window_tokens: int | None
+) -> Steps[GenerationRequest]:
+    """`fitting` in steps."""
     # Repaired first, because what a repair adds counts too. Later steps keep calls with their results.
-    messages = repair(request.messages)
+    messages = yield from repairing(request.messages)
     sound = request if messages is request.messages else replace(request, messages=messages)
-    excess = prompt_tokens(sound) - budget_tokens
+    excess = (yield from counting(sound)) - budget_tokens
     if excess <= 0:
         return sound
     turns = _turns(messages)
@@ -79,9 +87,13 @@ def fitting(
     for at in range(older):
         if excess <= 0:
             break
+        if at % IN_A_STEP == 0:
+            yield
         excess -= _put(turns, at, tuple(_abbreviated(message) for message in turns[at]))
     dropped = 0
     while excess > 0 and dropped < older:
+        if dropped % IN_A_STEP == 0:
+            yield
         excess -= _put(turns, dropped, ())
         dropped += 1
         excess -= _put(turns, dropped, _without_orphans(turns[dropped]))

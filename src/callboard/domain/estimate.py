@@ -22,6 +22,7 @@ from callboard.domain.block import (
 )
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
@@ -38,16 +39,29 @@ def tokens_of_bytes(count: int) -> int:
 
 def prompt_tokens(request: GenerationRequest) -> int:
     """Tokens of everything ``request`` makes the model read."""
+    return at_once(counting(request))
+
+
+def counting(request: GenerationRequest) -> Steps[int]:
+    """`prompt_tokens` in steps."""
     total = sum(tokens_of_bytes(len(block.text.encode())) for block in request.system)
     for tool in request.tools:
         total += tokens_of_bytes(len(tool.name) + len(tool.description) + len(bytes(tool.input_schema)))
-    return total + messages_tokens(request.messages)
+    return total + (yield from _counting_messages(request.messages))
 
 
 def messages_tokens(messages: Iterable[Message]) -> int:
     """Tokens of a conversation or a part of one."""
-    total = 0
+    return at_once(_counting_messages(messages))
+
+
+def _counting_messages(messages: Iterable[Message]) -> Steps[int]:
+    total = done = 0
     for message in messages:
+        done += len(message.content)
+        if done > IN_A_STEP:
+            yield
+            done = 0
         total += TOKENS_PER_MESSAGE
         for block in message.content:
             total += _block_tokens(block)

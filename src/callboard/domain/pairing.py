@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from callboard.domain.block import Block, TextBlock, ToolResultBlock, ToolUseBlock
 from callboard.domain.message import Message, tool_results, tool_uses
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 
 INTERRUPTED = "The call was interrupted; whether it had any effect is not known."
 
@@ -26,8 +27,17 @@ def interrupted(tool_use_id: str) -> ToolResultBlock:
 
 def check(messages: Messages) -> str | None:
     """None where the invariant holds, else what breaks it first, in words fit for the client."""
+    return at_once(_checking(messages))
+
+
+def _checking(messages: Messages) -> Steps[str | None]:
     open_calls: tuple[str, ...] = ()
+    done = 0
     for message in messages:
+        done += len(message.content)
+        if done > IN_A_STEP:
+            yield
+            done = 0
         if not open_calls and not _is_about_tools(message):
             continue
         broken = _broken_by(message, open_calls)
@@ -76,13 +86,22 @@ def repair(messages: Messages) -> Messages:
     A result that stands in a later message of the same user turn is moved to where it belongs. Of several
     results, and of several calls with one id, the first counts. Messages that are left empty go.
     """
-    if check(messages) is None:
+    return at_once(repairing(messages))
+
+
+def repairing(messages: Messages) -> Steps[Messages]:
+    """`repair` in steps."""
+    if (yield from _checking(messages)) is None:
         return messages
     repaired: list[Message] = []
-    position = 0
+    position = done = 0
     while position < len(messages):
         message = messages[position]
         position += 1
+        done += len(message.content)
+        if done > IN_A_STEP:
+            yield
+            done = 0
         if message.role == "user":
             _add(repaired, message, _other(message))
             continue
@@ -94,6 +113,7 @@ def repair(messages: Messages) -> Messages:
         turn = _user_turn(messages, position)
         answers = _answers(calls, turn)
         following = turn[0] if turn else Message(role="user", content=())
+        done += len(following.content)
         _add(repaired, following, (*answers, *_other(following)))
         position += min(len(turn), 1)
     return tuple(repaired)

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from callboard.domain.delta import GenerationEvent, GenerationStopped
 from callboard.domain.fold import events_of
+from callboard.domain.steps import in_turns
 from callboard.errors import ConfigurationError, Failure, LocalWireError, RemoteWireError, UpstreamError
 from callboard.providers.forwarding import forwarded_headers, forwarded_url
 from callboard.providers.handler import ForwardedRequest, ProviderCall
@@ -28,7 +29,7 @@ from callboard.transport.http import HttpClient, HttpRequest, HttpResponse
 from callboard.transport.outgoing import parse_url
 from callboard.transport.pooled import PooledClient
 from callboard.wire.openai_chat.error import decode_error
-from callboard.wire.openai_chat.request import encode_request
+from callboard.wire.openai_chat.request import encoding
 from callboard.wire.openai_chat.response import decode_response
 from callboard.wire.openai_chat.stream import ChunkDecoder
 from callboard.wire.sse import SseDecoder
@@ -96,8 +97,8 @@ class OpenAIHandler(OpenAIConversions):
     @asynccontextmanager
     async def call_api(self, call: ProviderCall) -> AsyncIterator[OpenAIAnswer]:
         """Make the call; the events are the same whether or not the upstream streams."""
-        body = encode_request(
-            call.request, upstream_name=call.upstream_name, traits=call.traits, stream=call.stream
+        body = await in_turns(
+            encoding(call.request, upstream_name=call.upstream_name, traits=call.traits, stream=call.stream)
         )
         async with await self.relay(body, stream=call.stream) as response:
             yield OpenAIAnswer(response, provider=self._settings.name, stream=call.stream)

@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from callboard.domain.delta import GenerationEvent
+from callboard.domain.steps import in_turns
 from callboard.providers.handler import ProviderCall
 from callboard.providers.openai import OpenAIAnswer, OpenAIHandler, Source
 from callboard.providers.openai_responses_conversions import OpenAIResponsesConversions
-from callboard.wire.openai_responses.upstream_request import encode_request
+from callboard.wire.openai_responses.upstream_request import encoding
 from callboard.wire.openai_responses.upstream_stream import MAX_EVENT_BYTES, EventDecoder
 from callboard.wire.sse import SseDecoder
 
@@ -29,8 +30,8 @@ class OpenAIResponsesHandler(OpenAIResponsesConversions, OpenAIHandler):
     @asynccontextmanager
     async def call_api(self, call: ProviderCall) -> AsyncIterator[OpenAIResponsesAnswer]:
         """Make the call; the events are the same whether or not the upstream streams."""
-        body = encode_request(
-            call.request, upstream_name=call.upstream_name, traits=call.traits, stream=call.stream
+        body = await in_turns(
+            encoding(call.request, upstream_name=call.upstream_name, traits=call.traits, stream=call.stream)
         )
         async with await self.relay(body, stream=call.stream) as response:
             yield OpenAIResponsesAnswer(response, provider=self._settings.name, stream=call.stream)

@@ -14,11 +14,12 @@ from __future__ import annotations
 from callboard.actors.assistant import Respond
 from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
+from callboard.domain.steps import in_turns
 from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.errors import InvalidRequest
 from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.relay import relay
-from callboard.serving.visit import Visit, in_turns
+from callboard.serving.visit import Visit
 from callboard.wire.openai_chat.encoder import ChunkEncoder
 from callboard.wire.openai_chat.relay import peek
 from callboard.wire.openai_chat.request import ChatRequest, decoding

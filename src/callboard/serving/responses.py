@@ -16,9 +16,10 @@ from msgspec import Raw
 from callboard.actors.archivist import Commit
 from callboard.actors.assistant import Respond, Undertake
 from callboard.actors.order import Keeping, TurnOrder, record_of
+from callboard.domain.steps import in_turns
 from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.stored_responses import follow, response_object
-from callboard.serving.visit import Visit, in_turns
+from callboard.serving.visit import Visit
 from callboard.store.changes import BeginResponse
 from callboard.wire.openai_responses.request import ResponsesRequest, decoding
 from callboard.wire.openai_responses.stream import ResponseEncoder

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from callboard.domain.meter import Meter
+from callboard.domain.steps import in_turns
 from callboard.serving.auth import Principal
 from callboard.serving.exchange import Exchange
 from callboard.serving.house import House
-from callboard.wire.json import STEP_BYTES, Steps, checking
+from callboard.wire.json import STEP_BYTES, checking
 
-T = TypeVar("T")
 NO_PARAMETERS: Mapping[str, str] = {}
 
 
@@ -41,17 +41,6 @@ class Visit(Struct, frozen=True, kw_only=True):
         if len(body) > STEP_BYTES:
             await checkpoint()
         return body
-
-
-async def in_turns(steps: Steps[T]) -> T:
-    """All of the steps, others' work between them; returns what comes of them, and raises what they raise."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        await checkpoint()
 
 
 Handler: TypeAlias = Callable[[Visit], Awaitable[None]]

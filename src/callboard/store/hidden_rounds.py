@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from callboard.domain.block import Block
 from callboard.domain.message import Message, tool_uses
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 
 _Shown: TypeAlias = tuple[str, frozenset[str]]
 """Whose turn it was, and the ids of the calls that were shown of it."""
@@ -49,13 +50,19 @@ class HiddenRounds:
 
     def restore(self, messages: tuple[Message, ...], *, key: str) -> tuple[Message, ...]:
         """``messages`` with every remembered turn in the place of what the client was shown of it."""
+        return at_once(self.restoring(messages, key=key))
+
+    def restoring(self, messages: tuple[Message, ...], *, key: str) -> Steps[tuple[Message, ...]]:
+        """`restore` in steps."""
         if not self._turns:
             return messages
         restored: list[Message] = []
-        for message in messages:
+        for at, message in enumerate(messages):
+            if at % IN_A_STEP == IN_A_STEP - 1:
+                yield
             turn = self._of(message, key)
             restored.extend((message,) if turn is None else turn)
-        return joined(restored)
+        return (yield from joining(restored))
 
     def _of(self, message: Message, key: str) -> tuple[Message, ...] | None:
         if message.role != "assistant":
@@ -68,18 +75,23 @@ class HiddenRounds:
         return len(self._turns)
 
 
-def joined(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """Messages with those of the user's that follow each other made one.
+def joining(messages: Iterable[Message]) -> Steps[tuple[Message, ...]]:
+    """In steps: messages with those of the user's that follow each other made one.
 
     Results of calls that were made together go into one message, as the pairing rule wants.
     """
     runs: list[tuple[Message, list[Block]]] = []
-    for message in messages:
+    for at, message in enumerate(messages):
+        if at % IN_A_STEP == IN_A_STEP - 1:
+            yield
         if runs and message.role == runs[-1][0].role == "user":
             runs[-1][1].extend(message.content)
         else:
             runs.append((message, list(message.content)))
-    return tuple(
-        first if len(content) == len(first.content) else replace(first, content=tuple(content))
-        for first, content in runs
-    )
+    whole: list[Message] = []
+    for at, (first, content) in enumerate(runs):
+        if at % IN_A_STEP == IN_A_STEP - 1:
+            yield
+        grew = len(content) > len(first.content)
+        whole.append(replace(first, content=tuple(content)) if grew else first)
+    return tuple(whole)

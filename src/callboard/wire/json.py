@@ -1,20 +1,22 @@
 """The guard before every JSON document that strangers send, and decoding with our errors.
 
 msgspec refuses malformed JSON, NaN, Infinity, lone surrogates and invalid UTF-8 by itself wherever it builds
-the value. What it does not bound or notice is checked here: size, depth, number of values, digits of one
-number, and duplicate keys. Each check has a cheap form that settles nearly every document, and an exact form
-for the rest:
+the value. What it does not bound or notice is checked here: size, depth, number of values, keys of one
+object, digits of one number, and duplicate keys. Each check has a cheap form that settles nearly every
+document, and an exact form for the rest:
 
 - Values: a document of 2N bytes cannot hold more than N of them. A larger one is measured without its
   strings (`callboard.wire.structure`), piece by piece.
 - Depth: the value is built by a decoder whose type is itself only a few levels deep. What is deeper is
   measured too.
+- Keys of one object: a document of 5N bytes or with N colons cannot hold an object with more. It is measured
+  otherwise, and objects are told from each other only once all of them together have more than N keys.
 - Digits: a number of more than N digits must cover one of the positions N, 2N+1, 3N+2 …; only those are
   looked at, unless the document is measured anyway.
 - Duplicate keys: decoding drops one of two pairs, so that fewer keys are left than were measured. Where
   nothing was, encoding what was decoded cannot give the same bytes again. Where it does not because of spaces
   or escapes, the colons are counted: a dropped pair takes one away, and those within strings survive, unless
-  they were written as an escape, and that is searched for.
+  they were written as an escape, and that is searched for. What remains is measured after all.
 
 A large document takes tens of milliseconds, so that `checking` does it in steps, between which a server lets
 others work.
@@ -26,18 +28,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from callboard.domain.steps import Steps, at_once
 from callboard.errors import LocalWireError, RemoteWireError, TooLarge
 from callboard.wire.structure import Structure
 
 T = TypeVar("T")
-Steps: TypeAlias = Generator[None, None, T]
-"""Work that may take long, in steps of a few milliseconds; where nothing else waits, `at_once` does it."""
 
 Side: TypeAlias = Literal["local", "remote"]
 """Whose bytes they are: ``local`` is our client's (400), ``remote`` an upstream's (502)."""
@@ -48,6 +49,8 @@ class JsonLimits(Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_nodes: Values, containers included.
+        max_keys: Keys of one object. OpenAI allows 5,000 properties in all of a schema; an object with more
+            is nobody's, and would be built and copied in one go wherever it stands.
         max_digits: Characters of one number, sign, point and exponent included.
         max_number_bytes: Characters of all numbers together: long ones take long to read.
     """
@@ -55,6 +58,7 @@ class JsonLimits(Struct, frozen=True, kw_only=True):
     max_bytes: int = 8 << 20
     max_depth: int = 64
     max_nodes: int = 100_000
+    max_keys: int = 5_000
     max_digits: int = 1_000
     max_number_bytes: int = 2 << 20
 
@@ -86,16 +90,6 @@ def check(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_LIM
     at_once(checking(body, side=side, limits=limits))
 
 
-def at_once(steps: Steps[T]) -> T:
-    """All of the steps; returns what comes of them."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-
 def checking(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_LIMITS) -> Steps[None]:
     """`check` in steps of a few milliseconds, or tens where millions of escapes are read.
 
@@ -107,11 +101,15 @@ def checking(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_
     structure = None
     if len(body) > min(2 * limits.max_nodes, limits.max_number_bytes):
         structure = yield from measuring(body, side=side, limits=limits)
-    elif len(body) > limits.max_digits and _has_long_run(body, limits.max_digits):
+    elif len(body) > limits.max_digits and _may_exceed(body, limits):
         structure = _measured(body, side, limits)
     try:
         value = _build(body, structure, side, limits)
-        if structure is not None and structure.nodes <= FEW_NODES and structure.keys == _keys_of(value):
+        if (
+            structure is not None
+            and structure.nodes <= FEW_NODES
+            and structure.keys == (yield from _counting_keys(value))
+        ):
             return
         if len(body) > STEP_BYTES:
             yield
@@ -122,8 +120,10 @@ def checking(body: bytes, *, side: Side = "local", limits: JsonLimits = DEFAULT_
         if len(body) > STEP_BYTES:
             yield
         if again.count(b":") != body.count(b":") or b"\\u003" in body:
-            del value, again
-            _check_duplicates(body, side)
+            del again
+            keys = yield from _counting_keys(value)
+            if keys != (structure or _measured(body, side, limits)).keys:
+                raise _duplicate(body, side)
 
 
 def measuring(body: bytes, *, side: Side, limits: JsonLimits) -> Steps[Structure]:
@@ -222,12 +222,22 @@ def _hold(structure: Structure, side: Side, limits: JsonLimits) -> None:
     if structure.nodes > limits.max_nodes:
         message = f"the JSON holds more than {limits.max_nodes} values"
         raise refusal(message, side, code="json_too_complex")
+    if structure.keys > limits.max_keys and structure.largest_object() > limits.max_keys:
+        message = f"an object in the JSON has more than {limits.max_keys} keys"
+        raise refusal(message, side, code="json_too_many_keys")
     if structure.longest_number > limits.max_digits:
         message = f"a number in the JSON has more than {limits.max_digits} digits"
         raise refusal(message, side, code="json_number_too_long")
     if structure.number_bytes > limits.max_number_bytes:
         message = f"the numbers in the JSON have more than {limits.max_number_bytes} digits"
         raise refusal(message, side, code="json_number_too_long")
+
+
+def _may_exceed(body: bytes, limits: JsonLimits) -> bool:
+    """Whether a small document has to be measured: for the digits of a number, or the keys of an object."""
+    if len(body) > 5 * limits.max_keys and body.count(b":") > limits.max_keys:
+        return True
+    return _has_long_run(body, limits.max_digits)
 
 
 def _has_long_run(body: bytes, max_digits: int) -> bool:
@@ -243,10 +253,13 @@ def _has_long_run(body: bytes, max_digits: int) -> bool:
     return False
 
 
-def _keys_of(value: object) -> int:
-    """How many keys all objects in it have."""
-    keys, rest = 0, [value]
+def _counting_keys(value: object) -> Steps[int]:
+    """How many keys all objects in it have, counted in steps."""
+    keys, rest, seen = 0, [value], 0
     while rest:
+        seen += 1
+        if seen % FEW_NODES == 0:
+            yield
         match rest.pop():
             case dict() as pairs:
                 keys += len(pairs)
@@ -256,15 +269,21 @@ def _keys_of(value: object) -> int:
     return keys
 
 
-def _check_duplicates(body: bytes, side: Side) -> None:
-    """Exact, and slow: only for documents that the count of colons cannot clear."""
+def _duplicate(body: bytes, side: Side) -> LocalWireError | RemoteWireError:
+    """What to say of a document in which an object has a key twice.
+
+    Of a large one it is not said which: to find out would take long.
+    """
+    twice: list[str] = []
 
     def pairs(found: list[tuple[str, object]]) -> None:
         seen: set[str] = set()
         for key, _ in found:
             if key in seen:
-                message = f"the JSON object has the key {key[:64]!r} twice"
-                raise refusal(message, side, code="json_duplicate_key")
+                twice.append(key)
             seen.add(key)
 
-    json.loads(body, object_pairs_hook=pairs)
+    if len(body) <= STEP_BYTES:
+        json.loads(body, object_pairs_hook=pairs)
+    name = f"the key {twice[0][:64]!r}" if twice else "a key"
+    return refusal(f"the JSON holds an object that has {name} twice", side, code="json_duplicate_key")

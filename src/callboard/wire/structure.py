@@ -7,10 +7,13 @@ What is no JSON gives counts that mean nothing; a decoder has to come after this
 
 from __future__ import annotations
 
+import re
+
 _NUMBER = b"0123456789+-.eE"
 _NO_NUMBER = bytes(0x20 if byte not in _NUMBER else byte for byte in range(256))
 _UNIFORM_BRACKETS = bytes.maketrans(b"[{]}", b"(())")
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_NO_MARKS = bytes(byte for byte in range(256) if byte not in b"[]{}:")
+_MARKS = re.compile(rb"[()]|:+")
 
 
 class Structure:
@@ -23,13 +26,17 @@ class Structure:
     """
 
     __slots__ = (
-        "_brackets",
         "_closed",
         "_commas",
+        "_counted",
         "_escape",
         "_in_string",
+        "_keys_within",
+        "_largest",
         "_last",
+        "_marks",
         "_opened",
+        "_opening",
         "_tail",
         "keys",
         "longest_number",
@@ -46,8 +53,12 @@ class Structure:
         self._tail = b""  # the number that the last piece may have cut
         self._commas = 0
         self._opened = 0  # containers that are not empty
+        self._opening = 0  # brackets
         self._closed = 0
-        self._brackets = bytearray()
+        self._marks = bytearray()  # brackets, and the colons behind keys
+        self._counted = 0  # marks that `largest_object` has seen
+        self._keys_within = [0]  # by containers that are open there, the innermost last
+        self._largest = 0
 
     def feed(self, piece: bytes) -> None:
         """Take in the next piece."""
@@ -61,9 +72,10 @@ class Structure:
         self.keys += compact.count(b":")
         self._commas += compact.count(b",")
         self._opened += compact.count(b"[") + compact.count(b"{") - joined.count(b"[]") - joined.count(b"{}")
-        brackets = compact.translate(_UNIFORM_BRACKETS, _NO_BRACKETS)
-        self._closed += brackets.count(b")")
-        self._brackets += brackets
+        marks = compact.translate(_UNIFORM_BRACKETS, _NO_MARKS)
+        self._opening += marks.count(b"(")
+        self._closed += marks.count(b")")
+        self._marks += marks
 
     @property
     def nodes(self) -> int:
@@ -76,15 +88,34 @@ class Structure:
     @property
     def is_balanced(self) -> bool:
         """Whether a container was opened, and each that was has been closed."""
-        return self._closed > 0 and 2 * self._closed >= len(self._brackets) and not self._in_string
+        return self._closed > 0 and self._closed >= self._opening and not self._in_string
 
     def is_deeper_than(self, levels: int) -> bool:
         """Whether containers nest deeper, or do not match. Ask when the document is whole."""
         # Each pass takes the innermost brackets away, so the tree becomes lower by exactly one.
-        brackets = bytes(self._brackets)
+        brackets = bytes(self._marks).translate(None, b":")
         for _ in range(levels):
             brackets = brackets.replace(b"()", b"")
         return bool(brackets)
+
+    def largest_object(self) -> int:
+        """Keys of the object that has most of them so far.
+
+        Costs more than the other counts, by the number of brackets since it was last asked for.
+        """
+        marks = bytes(self._marks[self._counted :]).replace(b"()", b"")
+        self._counted = len(self._marks)
+        within = self._keys_within
+        for mark in _MARKS.findall(marks):
+            if mark == b"(":
+                within.append(0)
+            elif mark == b")":
+                if len(within) > 1:  # one too many is the decoder's to refuse
+                    within.pop()
+            else:
+                within[-1] += len(mark)
+                self._largest = max(self._largest, within[-1])
+        return self._largest
 
     def _without_strings(self, piece: bytes) -> bytes:
         """What stands between strings, with a quotation mark for each of those."""

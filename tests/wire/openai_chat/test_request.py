@@ -10,7 +10,8 @@ from callboard.domain.message import Message, user_text
 from callboard.domain.model import ModelTraits
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.errors import LocalWireError
-from callboard.wire.openai_chat.request import ChatRequest, decode_request, encode_request
+from callboard.wire.json import STEP_BYTES
+from callboard.wire.openai_chat.request import ChatRequest, decode_request, decoding, encode_request, encoding
 
 PLAIN = ModelTraits()
 REASONING = ModelTraits(reasoning=True)
@@ -266,3 +267,64 @@ def test_everything_that_was_asked_is_asked_again() -> None:
     )
     body = encode_request(chat.request, upstream_name="m", traits=PLAIN, stream=False)
     assert decode_request(body) == chat
+
+
+PADDING = "x" * STEP_BYTES
+"""Makes a request so large that it is decoded message by message."""
+
+PARTS = [{"type": "text", "text": str(number), "more": number} for number in range(3_000)]
+CONVERSATION = [
+    {"role": "system", "content": "be brief"},
+    {"role": "user", "content": PARTS, "name": "bob"},
+    {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}, *PARTS]},
+    {"role": "user", "content": "go", "vendor": {"a": 1}},
+    {
+        "role": "assistant",
+        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "c", "content": "42"},
+]
+
+
+def test_a_large_request_says_the_same_as_a_small_one() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}, "vendor": 1}]
+    small = [received(messages=[message], tools=tools).request.messages for message in CONVERSATION[1:3]]
+    large = received(messages=CONVERSATION, tools=tools, padding=PADDING).request
+    assert large.messages[:2] == (*small[0], *small[1])
+    rest = received(messages=CONVERSATION[3:], tools=tools, padding="").request
+    assert large.messages[2:] == rest.messages
+    assert large.system == (TextBlock(text="be brief"),)
+    assert large.tools == rest.tools
+    assert large.extra is not None
+    assert set(large.extra) == {"padding"}
+
+
+@pytest.mark.parametrize(
+    "message, param",
+    [
+        ({"role": "user", "content": 7}, "messages[1].content"),
+        ({"role": "user", "content": ""}, None),
+        ({"role": "user", "content": []}, "messages[1].content"),
+        ({"role": "nobody", "content": "x"}, "messages[1].role"),
+        ({"role": "user", "content": [{"type": "text"}]}, "messages[1].content[0].text"),
+        (7, "messages[1]"),
+    ],
+)
+def test_an_error_has_the_same_place_in_a_large_request(message: object, param: str | None) -> None:
+    for padding in ("", PADDING):
+        if param is None:
+            received(messages=[HELLO, message], padding=padding)
+            continue
+        with pytest.raises(LocalWireError) as refused:
+            received(messages=[HELLO, message], padding=padding)
+        assert refused.value.param == param
+
+
+def test_a_long_conversation_is_decoded_and_encoded_in_steps() -> None:
+    body = msgspec.json.encode(
+        {"model": "m", "messages": [HELLO, {"role": "assistant", "content": "a"}] * 9_000}
+    )
+    assert len(list(decoding(body))) > len(body) // STEP_BYTES
+    request = decode_request(body).request
+    assert len(list(encoding(request, upstream_name="m", traits=PLAIN, stream=False))) >= 18
+    assert list(encoding(asking(), upstream_name="m", traits=PLAIN, stream=False)) == []

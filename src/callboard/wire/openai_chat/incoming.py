@@ -30,6 +30,7 @@ from callboard.domain.block import (
     UrlSource,
 )
 from callboard.domain.message import Message
+from callboard.domain.steps import IN_A_STEP, Steps
 from callboard.errors import LocalWireError
 from callboard.wire.openai_chat.outgoing import ATTACHED, REFUSAL, TRUE
 from callboard.wire.openai_chat.schema import (
@@ -56,6 +57,8 @@ Fields: TypeAlias = dict[str, Raw]
 
 _TEXT = msgspec.json.Decoder(str)
 _PARTS = msgspec.json.Decoder(list[Fields])
+_RAW_PARTS = msgspec.json.Decoder(list[Raw])
+_FIELDS = msgspec.json.Decoder(Fields)
 
 
 class Conversation:
@@ -67,18 +70,33 @@ class Conversation:
         self._results: list[ToolResultBlock] = []
         self._legacy_call = ""
 
-    def add(self, message: RequestMessage, fields: Fields, at: int) -> None:
-        """Take in the message at index ``at``; ``fields`` are all it came with.
+    def adding(self, message: RequestMessage, fields: Fields, at: int) -> Steps[None]:
+        """`add` in steps, for a message of many parts."""
+        blocks = None
+        if isinstance(message, UserMessage | AssistantMessage) and isinstance(message.content, tuple):
+            blocks = yield from _making_blocks(message.content, fields, at)
+        self.add(message, fields, at, blocks)
+
+    def add(
+        self, message: RequestMessage, fields: Fields, at: int, blocks: tuple[Block, ...] | None = None
+    ) -> None:
+        """Take in the message at index ``at``.
+
+        Args:
+            message: The message.
+            fields: All that it came with.
+            at: Where it stands.
+            blocks: What was made of its content already.
 
         Raises:
             LocalWireError: It makes no sense; ``param`` says where.
         """
         match message:
             case UserMessage():
-                self._user(message, fields, at)
+                self._user(message, fields, at, blocks)
             case AssistantMessage():
                 self.flush()
-                self._assistant(message, fields, at)
+                self._assistant(message, fields, at, blocks)
             case SystemMessage() | DeveloperMessage():
                 self.system += _texts(message.content)
             case ToolMessage():
@@ -97,15 +115,17 @@ class Conversation:
         elif after:
             self.messages.append(Message(role="user", content=after, extra=extra))
 
-    def _user(self, message: UserMessage, fields: Fields, at: int) -> None:
-        content = _blocks(message.content, fields, at)
+    def _user(self, message: UserMessage, fields: Fields, at: int, blocks: tuple[Block, ...] | None) -> None:
+        content = _blocks(message.content, fields, at) if blocks is None else blocks
         if not content:
             where = f"messages[{at}].content"
             raise LocalWireError(f"Invalid value for '{where}': it is empty", param=where)
         self.flush(after=content, extra=_unknown(fields, ("role", "content")))
 
-    def _assistant(self, message: AssistantMessage, fields: Fields, at: int) -> None:
-        content = list(_blocks(message.content, fields, at))
+    def _assistant(
+        self, message: AssistantMessage, fields: Fields, at: int, blocks: tuple[Block, ...] | None
+    ) -> None:
+        content = list(_blocks(message.content, fields, at) if blocks is None else blocks)
         if message.refusal:
             content.append(TextBlock(text=message.refusal, extra={REFUSAL: TRUE}))
         calls = [tool_use_of(call) for call in message.tool_calls] if message.tool_calls else []
@@ -172,6 +192,17 @@ def _blocks(content: str | Sequence[Part] | None, fields: Fields, at: int) -> tu
         _block(part, part_fields, f"messages[{at}].content[{index}]")
         for index, (part, part_fields) in enumerate(zip(content, all_fields, strict=True))
     )
+
+
+def _making_blocks(content: Sequence[Part], fields: Fields, at: int) -> Steps[tuple[Block, ...]]:
+    """`_blocks` in steps."""
+    blocks: list[Block] = []
+    raw_parts = _RAW_PARTS.decode(fields["content"])
+    for index, (part, raw) in enumerate(zip(content, raw_parts, strict=True)):
+        if index % IN_A_STEP == 0:
+            yield
+        blocks.append(_block(part, _FIELDS.decode(raw), f"messages[{at}].content[{index}]"))
+    return tuple(blocks)
 
 
 def _block(part: Part, fields: Fields, at: str) -> Block:

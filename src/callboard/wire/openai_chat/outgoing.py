@@ -34,6 +34,7 @@ from callboard.domain.block import (
 )
 from callboard.domain.message import Message, tool_results, tool_uses
 from callboard.domain.model import ModelTraits
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.wire.openai_chat.schema import (
     AssistantMessage,
     AudioPart,
@@ -75,12 +76,24 @@ def system_messages(system: Sequence[TextBlock], traits: ModelTraits) -> tuple[R
 
 def encode_messages(messages: Sequence[Message]) -> tuple[RequestMessage, ...]:
     """The conversation; ``messages`` are not changed."""
+    return at_once(encoding_messages(messages))
+
+
+def encoding_messages(messages: Sequence[Message]) -> Steps[tuple[RequestMessage, ...]]:
+    """`encode_messages` in steps."""
     encoded: list[RequestMessage] = []
+    done = 0
     for message in messages:
+        done += len(message.content)
+        if done > IN_A_STEP:
+            yield
+            done = 0
         if message.role == "assistant":
             encoded += _assistant(message)
         else:
-            encoded += _user(message)
+            encoded += yield from _user(message)
+    if max(done, len(encoded)) > IN_A_STEP:
+        yield
     return tuple(encoded)
 
 
@@ -121,7 +134,7 @@ def _assistant(message: Message) -> tuple[RequestMessage, ...]:
     )
 
 
-def _user(message: Message) -> tuple[RequestMessage, ...]:
+def _user(message: Message) -> Steps[tuple[RequestMessage, ...]]:
     match message.content:
         case (TextBlock(text=text),):  # nearly all
             return (UserMessage(content=text, name=_name(message.extra)),)
@@ -133,7 +146,12 @@ def _user(message: Message) -> tuple[RequestMessage, ...]:
         if attached:
             label = f"[{len(attached)} attached to tool result {result.tool_use_id}]"
             parts += (TextPart(text=label), *attached)
-    parts += _parts(block for block in message.content if not isinstance(block, ToolResultBlock))
+    for at, block in enumerate(message.content):
+        if at % IN_A_STEP == IN_A_STEP - 1:
+            yield
+        part = None if isinstance(block, ToolResultBlock) else _part(block)
+        if part is not None:
+            parts.append(part)
     if not parts:
         return answers
     return (*answers, UserMessage(content=_shortest(parts), name=_name(message.extra)))
@@ -168,7 +186,7 @@ def _shortest(parts: Sequence[Part]) -> str | tuple[Part, ...]:
             return tuple(parts)
 
 
-def _parts(blocks: Iterable[Block | ResultContent]) -> list[Part]:
+def _parts(blocks: Iterable[ResultContent]) -> list[Part]:
     return [part for block in blocks if (part := _part(block)) is not None]
 
 

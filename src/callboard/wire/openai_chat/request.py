@@ -10,18 +10,19 @@ Source: OpenAI API reference, "Create chat completion".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Raw, Struct
 
 from callboard.domain.block import Extra
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.model import ModelTraits
+from callboard.domain.steps import Steps, at_once
 from callboard.domain.tools import ToolChoice, ToolDefinition
-from callboard.wire.json import STEP_BYTES, Steps, at_once, decode, refusal
+from callboard.wire.json import STEP_BYTES, decode, refusal
 from callboard.wire.openai_chat.incoming import Conversation, Fields
-from callboard.wire.openai_chat.outgoing import encode_messages, system_messages
+from callboard.wire.openai_chat.outgoing import encode_messages, encoding_messages, system_messages
 from callboard.wire.openai_chat.schema import (
     CHECKED_ONLY,
     NULL,
@@ -31,6 +32,8 @@ from callboard.wire.openai_chat.schema import (
     FunctionName,
     JsonSchemaFormat,
     NamedChoice,
+    RequestFields,
+    RequestMessage,
     StreamOptions,
     Tool,
 )
@@ -46,8 +49,8 @@ __all__ = [
 
 DIALECT = "openai_chat"
 
-IN_A_STEP = 2_000
-"""So many messages are taken in at once."""
+PORTION_BYTES = 32 * 1024
+"""Messages of so many bytes together are taken in at once."""
 
 _INTERPRETED = frozenset(ChatCompletionRequest.__struct_fields__) - CHECKED_ONLY
 _NOT_FOR_REASONING = frozenset(
@@ -74,9 +77,16 @@ class _AllFields(Struct):
     tools: list[Fields] | None = None
 
 
+class _LongRequest(RequestFields, frozen=True, kw_only=True):
+    messages: Annotated[tuple[Raw, ...], Meta(min_length=1)]
+
+
 _REQUEST = msgspec.json.Decoder(ChatCompletionRequest)
 _ALL_FIELDS = msgspec.json.Decoder(_AllFields)
-_TOP_FIELDS = msgspec.json.Decoder(Fields)
+_TOOLS = msgspec.json.Decoder(list[Fields])
+_LONG = msgspec.json.Decoder(_LongRequest)
+_MESSAGE: msgspec.json.Decoder[RequestMessage] = msgspec.json.Decoder(RequestMessage)
+_FIELDS = msgspec.json.Decoder(Fields)
 
 
 def decode_request(body: bytes) -> ChatRequest:
@@ -91,26 +101,55 @@ def decode_request(body: bytes) -> ChatRequest:
 
 def decoding(body: bytes) -> Steps[ChatRequest]:
     """`decode_request` in steps; raises what it raises."""
+    if len(body) > STEP_BYTES:
+        return (yield from _decoding_in_portions(body))
     wire = decode(body, _REQUEST.decode, side="local")
-    is_long = len(wire.messages) > IN_A_STEP or len(body) > STEP_BYTES
-    if is_long:
-        yield
     fields = decode(body, _ALL_FIELDS.decode, side="local")
-    if is_long:
-        yield
     conversation = Conversation()
     for index, (message, message_fields) in enumerate(zip(wire.messages, fields.messages, strict=True)):
         conversation.add(message, message_fields, index)
-        if (index + 1) % IN_A_STEP == 0:
-            yield
     conversation.flush()
-    return _request(body, wire, fields, conversation)
+    return _request(_FIELDS.decode(body), wire, fields.tools or (), conversation)
+
+
+def _decoding_in_portions(body: bytes) -> Steps[ChatRequest]:
+    """The same message by message, which costs a little more and can be interrupted."""
+    yield  # whoever calls may have read it once already, and each time takes long
+    wire = decode(body, _LONG.decode, side="local")
+    yield
+    top = _FIELDS.decode(body)
+    tools = _TOOLS.decode(top["tools"]) if wire.tools else []
+    yield
+    conversation = Conversation()
+    taken = 0
+    for index, raw in enumerate(wire.messages):
+        message = decode(raw, _MESSAGE.decode, side="local", at=f"messages[{index}]")
+        size = memoryview(raw).nbytes
+        taken += size
+        if taken > PORTION_BYTES:
+            yield
+            taken = 0
+        fields = _FIELDS.decode(raw)
+        if size > PORTION_BYTES:
+            yield from conversation.adding(message, fields, index)
+        else:
+            conversation.add(message, fields, index)
+    yield
+    conversation.flush()
+    return _request(top, wire, tools, conversation)
 
 
 def encode_request(
     request: GenerationRequest, *, upstream_name: str, traits: ModelTraits, stream: bool
 ) -> bytes:
-    """The body for an upstream, which calls the model ``upstream_name``.
+    """The body for an upstream, at once; see `encoding`."""
+    return at_once(encoding(request, upstream_name=upstream_name, traits=traits, stream=stream))
+
+
+def encoding(
+    request: GenerationRequest, *, upstream_name: str, traits: ModelTraits, stream: bool
+) -> Steps[bytes]:
+    """The body, in steps, for an upstream that calls the model ``upstream_name``.
 
     Reasoning models refuse sampling parameters and ``max_tokens``: they get ``max_completion_tokens``, and
     neither temperature, ``top_p``, penalties nor log probabilities. A model without tools is not told of any.
@@ -118,9 +157,10 @@ def encode_request(
     tools = encode_tools(request.tools) if traits.tools else ()
     sampled = not traits.reasoning
     limit = request.max_output_tokens
+    messages = yield from encoding_messages(request.messages)
     encoded = ChatCompletionRequest(
         model=upstream_name,
-        messages=(*system_messages(request.system, traits), *encode_messages(request.messages)),
+        messages=(*system_messages(request.system, traits), *messages),
         stream=True if stream else None,
         stream_options=StreamOptions(include_usage=True) if stream else None,
         tools=tools or None,
@@ -155,18 +195,18 @@ def encode_tools(tools: Sequence[ToolDefinition]) -> tuple[Tool, ...]:
 
 
 def _request(
-    body: bytes, wire: ChatCompletionRequest, fields: _AllFields, conversation: Conversation
+    top: Fields, wire: RequestFields, tools: Sequence[Fields], conversation: Conversation
 ) -> ChatRequest:
     extra = {
         name: value.copy()
-        for name, value in _TOP_FIELDS.decode(body).items()
+        for name, value in top.items()
         if (name not in _INTERPRETED or _is_other_choice(name, wire)) and value != NULL
     }
     request = GenerationRequest(
         model=wire.model,
         messages=tuple(conversation.messages),
         system=tuple(conversation.system),
-        tools=_decode_tools(wire, fields.tools or ()),
+        tools=_decode_tools(wire, tools),
         tool_choice=_decode_tool_choice(wire),
         parallel_tool_calls=wire.parallel_tool_calls,
         max_output_tokens=wire.max_completion_tokens or wire.max_tokens,
@@ -189,7 +229,7 @@ def _request(
     )
 
 
-def _decode_tools(wire: ChatCompletionRequest, fields: Sequence[Fields]) -> tuple[ToolDefinition, ...]:
+def _decode_tools(wire: RequestFields, fields: Sequence[Fields]) -> tuple[ToolDefinition, ...]:
     known = ("type", "function")
     tools = [
         _decode_tool(tool.function, {name: raw for name, raw in every.items() if name not in known})
@@ -210,7 +250,7 @@ def _decode_tool(function: FunctionDefinition, unknown: Extra) -> ToolDefinition
     return msgspec.structs.replace(tool, input_schema=function.parameters.copy())
 
 
-def _decode_tool_choice(wire: ChatCompletionRequest) -> ToolChoice | None:
+def _decode_tool_choice(wire: RequestFields) -> ToolChoice | None:
     choice = wire.tool_choice if wire.tool_choice is not None else wire.function_call
     match choice:
         case "none" | "auto" | "required":
@@ -227,7 +267,7 @@ def _decode_tool_choice(wire: ChatCompletionRequest) -> ToolChoice | None:
             return None
 
 
-def _is_other_choice(name: str, wire: ChatCompletionRequest) -> bool:
+def _is_other_choice(name: str, wire: RequestFields) -> bool:
     """Whether the field is a tool choice that the domain does not know, such as ``allowed_tools``."""
     choice = wire.tool_choice
     return name == "tool_choice" and isinstance(choice, NamedChoice) and choice.function is None

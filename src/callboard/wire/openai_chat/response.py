@@ -16,9 +16,10 @@ from callboard.domain.block import Block, Extra, TextBlock, ThinkingBlock, ToolU
 from callboard.domain.fold import LOGPROBS
 from callboard.domain.generation import Generation, StopReason
 from callboard.domain.message import text_of
+from callboard.domain.steps import at_once
 from callboard.domain.usage import Usage
 from callboard.errors import RemoteWireError
-from callboard.wire.json import DEFAULT_LIMITS, at_once, decode, measuring
+from callboard.wire.json import DEFAULT_LIMITS, decode, measuring
 from callboard.wire.openai_chat.error import stream_error
 from callboard.wire.openai_chat.incoming import legacy_tool_use_of, tool_use_of
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE, encode_tool_call, is_refusal

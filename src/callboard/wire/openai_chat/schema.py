@@ -205,11 +205,10 @@ class StreamOptions(Struct, frozen=True, kw_only=True):
     include_usage: bool | None = None
 
 
-class ChatCompletionRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a request, as far as we interpret it, and `CHECKED_ONLY`."""
+class RequestFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a request beside its messages, as far as we interpret it, and `CHECKED_ONLY`."""
 
     model: Annotated[str, Meta(min_length=1)]
-    messages: Annotated[tuple[RequestMessage, ...], Meta(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
@@ -234,6 +233,12 @@ class ChatCompletionRequest(Struct, frozen=True, kw_only=True, omit_defaults=Tru
     store: bool | None = None
     frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+
+
+class ChatCompletionRequest(RequestFields, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a request."""
+
+    messages: Annotated[tuple[RequestMessage, ...], Meta(min_length=1)]
 
 
 CHECKED_ONLY = frozenset(

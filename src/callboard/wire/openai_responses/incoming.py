@@ -32,6 +32,7 @@ from callboard.domain.block import (
     UrlSource,
 )
 from callboard.domain.message import Message
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.errors import LocalWireError, NotFound
 from callboard.wire.json import decode, refusal
 from callboard.wire.openai_chat.incoming import data_url
@@ -71,9 +72,24 @@ class Conversation:
         self._runs: list[tuple[_Role, list[Block]]] = []
 
     @property
+    def says_something(self) -> bool:
+        """Whether anything was said so far, by whomever."""
+        return any(blocks for _, blocks in self._runs)
+
+    @property
     def messages(self) -> tuple[Message, ...]:
         """The conversation so far."""
-        return tuple(Message(role=role, content=tuple(blocks)) for role, blocks in self._runs if blocks)
+        return at_once(self.making_messages())
+
+    def making_messages(self) -> Steps[tuple[Message, ...]]:
+        """`messages` in steps."""
+        messages: list[Message] = []
+        for at, (role, blocks) in enumerate(self._runs):
+            if at % IN_A_STEP == IN_A_STEP - 1:
+                yield
+            if blocks:
+                messages.append(Message(role=role, content=tuple(blocks)))
+        return tuple(messages)
 
     def say(self, text: str) -> None:
         """Take in what the user says."""
@@ -86,16 +102,20 @@ class Conversation:
             LocalWireError: It makes no sense; ``param`` says where.
             NotFound: It refers to an item that is not kept.
         """
+        at_once(self.adding(item, at))
+
+    def adding(self, item: Raw, at: str) -> Steps[None]:
+        """`add` in steps, for an item of many parts."""
         kind = decode(item, _KIND.decode, side="local", at=at)
         match kind.type or ("message" if kind.role is not None else None):
             case "message":
-                self._message(decode(item, _MESSAGE.decode, side="local", at=at), f"{at}.content")
+                yield from self._message(decode(item, _MESSAGE.decode, side="local", at=at), f"{at}.content")
             case "function_call":
                 call = decode(item, _CALL.decode, side="local", at=at)
                 self._put("assistant", tool_use(call.call_id, call.name, call.arguments))
             case "function_call_output":
                 output = decode(item, _OUTPUT.decode, side="local", at=at)
-                self._put("user", _result(output, f"{at}.output"))
+                self._put("user", (yield from _result(output, f"{at}.output")))
             case "reasoning":
                 self._put("assistant", *_thinking(decode(item, _REASONING.decode, side="local", at=at)))
             case "item_reference":
@@ -107,11 +127,11 @@ class Conversation:
             case _:
                 pass
 
-    def _message(self, message: MessageItem, at: str) -> None:
+    def _message(self, message: MessageItem, at: str) -> Steps[None]:
         if message.role in {"system", "developer"}:
-            self.system += _texts(message.content, at)
+            self.system += yield from _texts(message.content, at)
             return
-        content = _blocks(message.content, at)
+        content = yield from _blocks(message.content, at)
         if message.role == "assistant":
             self._put("assistant", *(block for block in content if block != TextBlock(text="")))
         elif content:
@@ -136,23 +156,29 @@ def _thinking(item: ReasoningItem) -> tuple[ThinkingBlock | RedactedThinkingBloc
     return (RedactedThinkingBlock(data=encrypted, extra=extra),) if encrypted else ()
 
 
-def _result(item: FunctionOutputItem, at: str) -> ToolResultBlock:
-    content = tuple(block for block in _blocks(item.output, at) if block != TextBlock(text=""))
+def _result(item: FunctionOutputItem, at: str) -> Steps[ToolResultBlock]:
+    blocks = yield from _blocks(item.output, at)
+    content = tuple(block for block in blocks if block != TextBlock(text=""))
     return ToolResultBlock(tool_use_id=item.call_id, content=content)
 
 
-def _texts(content: Content, at: str) -> tuple[TextBlock, ...]:
-    blocks = _blocks(content, at)
+def _texts(content: Content, at: str) -> Steps[tuple[TextBlock, ...]]:
+    blocks = yield from _blocks(content, at)
     texts = tuple(block for block in blocks if isinstance(block, TextBlock))
     if len(texts) != len(blocks):
         raise refusal("instructions are text", "local", param=at)
     return texts
 
 
-def _blocks(content: Content, at: str) -> tuple[ResultContent, ...]:
+def _blocks(content: Content, at: str) -> Steps[tuple[ResultContent, ...]]:
     if isinstance(content, str):
         return (TextBlock(text=content),)
-    return tuple(_block(part, f"{at}[{index}]") for index, part in enumerate(content))
+    blocks: list[ResultContent] = []
+    for index, part in enumerate(content):
+        if index % IN_A_STEP == IN_A_STEP - 1:
+            yield
+        blocks.append(_block(part, f"{at}[{index}]"))
+    return tuple(blocks)
 
 
 def _block(part: Part, at: str) -> ResultContent:

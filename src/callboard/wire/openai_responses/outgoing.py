@@ -18,8 +18,10 @@ Source: OpenAI API reference, "Create a model response", ``input``; OpenAI guide
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from callboard.domain.arguments import arguments_of
 from callboard.domain.block import (
@@ -41,6 +43,7 @@ from callboard.domain.block import (
 )
 from callboard.domain.message import Message
 from callboard.domain.model import ModelTraits
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.wire.openai_chat.outgoing import TRUE, is_refusal, result_texts
 from callboard.wire.openai_responses.incoming import ITEM_ID
 from callboard.wire.openai_responses.schema import (
@@ -81,17 +84,37 @@ def system_items(system: Sequence[TextBlock], traits: ModelTraits) -> tuple[Sent
 
 def encode_items(messages: Sequence[Message]) -> tuple[SentItem, ...]:
     """The conversation; ``messages`` are not changed."""
+    return at_once(encoding_items(messages))
+
+
+def encoding_items(messages: Sequence[Message]) -> Steps[tuple[SentItem, ...]]:
+    """`encode_items` in steps."""
     items: list[SentItem] = []
+    done = 0
     for message in messages:
+        done += len(message.content)
+        if done > IN_A_STEP:
+            yield
+            done = 0
         if message.role == "assistant":
             items += _assistant(message)
         else:
             items += _user(message)
+    if max(done, len(items)) > IN_A_STEP:
+        yield
     return tuple(items)
 
 
+class _Said(Struct):
+    """A message item while parts are added to it."""
+
+    role: Literal["user", "assistant"]
+    phase: str | None
+    parts: list[Part]
+
+
 def _assistant(message: Message) -> list[SentItem]:
-    items: list[SentItem] = []
+    items: list[SentItem | _Said] = []
     for block in message.content:
         match block:
             case TextBlock():
@@ -104,39 +127,41 @@ def _assistant(message: Message) -> list[SentItem]:
                 pass
     while items and isinstance(items[-1], SentReasoning):
         items.pop()
-    return [_shortened(item) for item in items]
+    return [_whole(item) for item in items]
 
 
 def _user(message: Message) -> list[SentItem]:
-    items: list[SentItem] = []
+    items: list[SentItem | _Said] = []
     for block in message.content:
         if isinstance(block, ToolResultBlock):
             items.append(SentOutput(call_id=block.tool_use_id, output=_output(block)))
         elif (part := _part(block)) is not None:
-            _append(items, SentMessage(role="user", content=(part,)))
-    return [_shortened(item) for item in items]
+            _append(items, _Said(role="user", phase=None, parts=[part]))
+    return [_whole(item) for item in items]
 
 
-def _say(items: list[SentItem], block: TextBlock) -> None:
+def _say(items: list[SentItem | _Said], block: TextBlock) -> None:
     part = RefusalPart(refusal=block.text) if is_refusal(block) else OutputTextAgain(text=block.text)
     phase = _string(block.extra, PHASE)
-    _append(items, SentMessage(role="assistant", content=(part,), phase=phase))
+    _append(items, _Said(role="assistant", phase=phase, parts=[part]))
 
 
-def _append(items: list[SentItem], said: SentMessage) -> None:
+def _append(items: list[SentItem | _Said], said: _Said) -> None:
     """Add what was said, to the message before where that is of the same kind."""
     last = items[-1] if items else None
-    if isinstance(last, SentMessage) and last.phase == said.phase:
-        items[-1] = msgspec.structs.replace(last, content=(*last.content, *said.content))
+    if isinstance(last, _Said) and last.phase == said.phase:
+        last.parts += said.parts
     else:
         items.append(said)
 
 
-def _shortened(item: SentItem) -> SentItem:
-    """A single text is sent as a string, which every compatible server understands."""
+def _whole(item: SentItem | _Said) -> SentItem:
+    """The item as it is sent: a single text as a string, which every compatible server understands."""
     match item:
-        case SentMessage(content=(InputText() as only,)):
-            return msgspec.structs.replace(item, content=only.text)
+        case _Said(parts=[InputText() as only]):
+            return SentMessage(role=item.role, content=only.text, phase=item.phase)
+        case _Said(parts=parts):
+            return SentMessage(role=item.role, content=tuple(parts), phase=item.phase)
         case _:
             return item
 

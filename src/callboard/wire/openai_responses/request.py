@@ -14,9 +14,10 @@ from msgspec import Raw, Struct
 
 from callboard.domain.block import TextBlock
 from callboard.domain.generation import GenerationRequest, ResponseFormat
+from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.errors import InvalidRequest, NotFound
-from callboard.wire.json import STEP_BYTES, Steps, at_once, decode, refusal
+from callboard.wire.json import STEP_BYTES, decode, refusal
 from callboard.wire.openai_responses.incoming import Conversation
 from callboard.wire.openai_responses.response import on_a_line
 from callboard.wire.openai_responses.schema import (
@@ -32,9 +33,6 @@ from callboard.wire.openai_responses.schema import (
 )
 
 DIALECT = "openai_responses"
-
-IN_A_STEP = 2_000
-"""So many items are taken in at once."""
 
 _HAS_A_PLACE = frozenset(
     {
@@ -91,13 +89,14 @@ def decoding(body: bytes) -> Steps[ResponsesRequest]:
     if len(body) > STEP_BYTES:
         yield
     conversation = yield from _conversation(wire)
+    messages = yield from conversation.making_messages()
     fields = _FIELDS.decode(body)
     tools = _tools(wire)
     text = wire.text or TextConfig()
     reasoning = wire.reasoning or ReasoningConfig()
     request = GenerationRequest(
         model=wire.model,
-        messages=conversation.messages,
+        messages=messages,
         system=tuple(conversation.system),
         tools=_offered(tools, wire.tool_choice),
         tool_choice=_choice(wire.tool_choice),
@@ -143,10 +142,10 @@ def _conversation(wire: CreateResponse) -> Steps[Conversation]:
         conversation.say(wire.input)
     else:
         for index, item in enumerate(wire.input):
-            conversation.add(item, f"input[{index}]")
+            yield from conversation.adding(item, f"input[{index}]")
             if (index + 1) % IN_A_STEP == 0:
                 yield
-    if not (conversation.messages or conversation.system or wire.previous_response_id):
+    if not (conversation.says_something or conversation.system or wire.previous_response_id):
         raise refusal("it holds nothing for the model", "local", param="input")
     return conversation
 

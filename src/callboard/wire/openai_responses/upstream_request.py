@@ -18,11 +18,12 @@ from msgspec import Raw, Struct
 from callboard.domain.block import Extra
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.model import ModelTraits
+from callboard.domain.steps import Steps, at_once
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.errors import UpstreamInvalid
 from callboard.wire.json import decode
 from callboard.wire.openai_chat.request import DIALECT as CHAT
-from callboard.wire.openai_responses.outgoing import encode_items, system_items
+from callboard.wire.openai_responses.outgoing import encoding_items, system_items
 from callboard.wire.openai_responses.request import DIALECT
 from callboard.wire.openai_responses.schema import NULL, Format, TextConfig
 from callboard.wire.openai_responses.upstream_schema import (
@@ -87,7 +88,14 @@ _CHAT_CHOICE = msgspec.json.Decoder(_ChatChoice)
 def encode_request(
     request: GenerationRequest, *, upstream_name: str, traits: ModelTraits, stream: bool
 ) -> bytes:
-    """The body for an upstream, which calls the model ``upstream_name``.
+    """The body for an upstream, at once; see `encoding`."""
+    return at_once(encoding(request, upstream_name=upstream_name, traits=traits, stream=stream))
+
+
+def encoding(
+    request: GenerationRequest, *, upstream_name: str, traits: ModelTraits, stream: bool
+) -> Steps[bytes]:
+    """The body, in steps, for an upstream that calls the model ``upstream_name``.
 
     Reasoning models refuse sampling parameters: they get neither temperature, ``top_p``, penalties nor log
     probabilities. They are asked for their reasoning in encrypted form, because nothing is stored that it
@@ -111,7 +119,7 @@ def encode_request(
         wanted.append(ENCRYPTED_REASONING)
     if sampled and (spoken.logprobs or (top_logprobs and request.dialect == CHAT)):
         wanted.append(LOGPROBS)
-    items = encode_items(request.messages)
+    items = yield from encoding_items(request.messages)
     # There has to be some input, and the first instruction is as good as any.
     apart = 1 if request.system and items else 0
     body = SentRequest(
