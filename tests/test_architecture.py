@@ -53,6 +53,7 @@ CONFINED = {
     "httpcore2": {"transport"},
     "httptools": {"transport", "serving"},
     "h2": {"transport"},
+    "wsproto": {"serving"},
     "apsw": {"store"},
     "structlog": {"telemetry"},
     "uvicorn": set(),

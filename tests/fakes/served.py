@@ -18,6 +18,7 @@ from callboard.serving.app import App
 from callboard.serving.assembly import admission_of, build_app
 from callboard.serving.http1 import ListenLimits
 from callboard.serving.server import Listen, bind, serve
+from callboard.serving.socket import SocketLimits
 from callboard.tools.function import FunctionTool
 from tests.fakes.company import Stage, company
 
@@ -47,6 +48,7 @@ async def served(
     tools: Sequence[FunctionTool[..., object]] = (),
     config: Mapping[str, object] | None = None,
     limits: ListenLimits | None = None,
+    sockets: SocketLimits | None = None,
     carrier: Carrier = "own",
 ) -> AsyncIterator[Served]:
     """Serve a company on loopback for the length of the block. Needs asyncio, as the servers do."""
@@ -60,7 +62,7 @@ async def served(
             address.append(url.rstrip("/"))
             started.set()
 
-        app = build_app(runtime, admission)
+        app = build_app(runtime, admission, sockets)
         if carrier == "uvicorn":
             tasks.start_soon(carried_by_uvicorn, app, on_start)
         else:
@@ -80,7 +82,7 @@ async def served(
 
 async def carried_by_uvicorn(app: App, started: Callable[[str], None]) -> None:
     """Serve ``app`` as an ASGI application until cancelled."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none", loop="none")
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws="wsproto", loop="none")
     with bind("127.0.0.1", 0) as bound:
         server = _Uvicorn(config)
         started(f"http://127.0.0.1:{bound.getsockname()[1]}/")

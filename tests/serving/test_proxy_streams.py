@@ -310,7 +310,7 @@ async def test_a_drain_waits_for_it_and_breaks_it_off_in_the_end(carrier: Carrie
             await over.upstream.requests[0].left.wait()
             await caller.ends_with_reset()
         (line,) = await over.closing_lines()
-    assert b"0\r\n\r\n" not in caller.seen
+    assert b"\r\n0\r\n\r\n" not in caller.seen
     assert line["error_type"] == Draining.type
 
 

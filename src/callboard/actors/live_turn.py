@@ -32,7 +32,7 @@ from callboard.domain.block import TextBlock, ToolUseBlock
 from callboard.domain.budget import prompt_budget, shortening
 from callboard.domain.delta import BlockStarted, GenerationStarted, GenerationStopped
 from callboard.domain.generation import Generation, GenerationRequest
-from callboard.domain.message import Message, tool_uses
+from callboard.domain.message import tool_uses
 from callboard.domain.observation import (
     CommandCompleted,
     CommandStarted,
@@ -163,7 +163,7 @@ class LiveTurn:
     async def _begin(self) -> tuple[turn.Step, Progress | None]:
         """The first step; where the turn is continued, with what was done of it."""
         order = self._order
-        history: tuple[Message, ...] = ()
+        history = order.history
         if order.previous_response_id is not None:
             chain = await self._company.store.chain(order.key, order.previous_response_id)
             history = tuple(message for link in chain for message in (*link.input, *link.produced))
@@ -315,6 +315,8 @@ class LiveTurn:
                 if not turn.runs_here(state, call)
             )
             self._company.hidden.remember(shown, state.produced, key=order.key)
+        if order.told is not None:
+            order.told(state.request.messages)
         if self._send is not None:
             await show(self._send, last)
 

@@ -18,6 +18,7 @@ from callboard.actors.kept_order import (
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.tool_runner import ToolRunner
 from callboard.domain.generation import GenerationRequest
+from callboard.domain.message import Message
 from callboard.domain.meter import Meter
 from callboard.domain.model import ModelTraits
 from callboard.domain.observation import Observation
@@ -86,7 +87,10 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
         key: Whose limits, history and tools apply.
         meter: The request's running account; the turn writes to it until the stream is left.
         previous_response_id: The stored answer that this turn follows.
+        history: What went before where that is stored nowhere; not together with ``previous_response_id``.
         keep: How the turn is kept, so that a later one can follow it; None keeps nothing.
+        told: Called with the whole conversation, this turn's answer included, when the turn has come to its
+            end, and before its last event is shown.
         truncation: ``auto`` sends what fits where the conversation is longer than the model's window, as far
             as the operator has stated it; the latest turn goes whole or is refused with `ContextTooLong`.
             ``disabled`` sends everything, and what does not fit is the provider's to refuse: it is for
@@ -99,7 +103,9 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     key: str
     meter: Meter
     previous_response_id: str | None = None
+    history: tuple[Message, ...] = ()
     keep: Keeping | None = None
+    told: Callable[[tuple[Message, ...]], None] | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
 
 

@@ -23,6 +23,7 @@ from callboard.serving.exchange import ClientGone, Exchange
 from callboard.serving.failures import answer_failure, error_type_of
 from callboard.serving.house import House
 from callboard.serving.routing import Route, RouteTable
+from callboard.serving.socket_asgi import AsgiHandshake
 from callboard.serving.visit import Visit
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -65,10 +66,10 @@ class App:
             exchange = AsgiExchange(scope, receive, send)
             with exchange.scope:
                 await self.serve(exchange)
-        else:
-            # A WebSocket: no route takes one yet.
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "websocket":
+            handshake = AsgiHandshake(scope, receive, send)
+            with handshake.scope:
+                await self.serve(handshake)
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request. Raises nothing but a cancellation."""
@@ -101,6 +102,8 @@ class App:
             raise
         finally:
             house.observe(meter.close(exchange.status))
+        if exchange.afterwards is not None:
+            await exchange.afterwards(self.serve)
 
     def _enter(self, exchange: Exchange, meter: Meter) -> tuple[Route, Visit]:
         """Where a request leads, and what it is there.

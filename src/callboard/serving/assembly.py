@@ -19,20 +19,23 @@ from callboard.serving.proxy import Proxy
 from callboard.serving.routes import ROUTES
 from callboard.serving.routing import Route
 from callboard.serving.server import Listen
+from callboard.serving.socket import SocketLimits
 from callboard.wiring import CHAT
 
 
-def build_app(runtime: Runtime, admission: Admission | None = None) -> App:
+def build_app(
+    runtime: Runtime, admission: Admission | None = None, sockets: SocketLimits | None = None
+) -> App:
     """The ASGI application that serves ``runtime``; mount it where you like.
 
     Args:
         runtime: Must be running as long as the application is used.
         admission: Bounds the work; by default as the configuration says.
+        sockets: How long WebSockets last; by default as `SocketLimits` says.
     """
     bound = admission or admission_of(runtime.config)
-    return App(
-        _house(runtime, bound), ROUTES, doorkeeper_of(runtime.config), bound, elsewhere=_elsewhere(runtime)
-    )
+    house = _house(runtime, bound, sockets or SocketLimits())
+    return App(house, ROUTES, doorkeeper_of(runtime.config), bound, elsewhere=_elsewhere(runtime))
 
 
 def admission_of(config: Config) -> Admission:
@@ -75,7 +78,7 @@ def _elsewhere(runtime: Runtime) -> Callable[[Exchange], Route | None] | None:
     return Proxy(proxy.upstream, handler, tuple(parse_allowed(each) for each in proxy.allow)).route
 
 
-def _house(runtime: Runtime, admission: Admission) -> House:
+def _house(runtime: Runtime, admission: Admission, sockets: SocketLimits) -> House:
     return House(
         providers=runtime.providers,
         assistant=runtime.system.ref(runtime.wiring.chat),
@@ -95,4 +98,5 @@ def _house(runtime: Runtime, admission: Admission) -> House:
         admit=runtime.system.admit,
         max_body_bytes=runtime.config.server.max_body_bytes,
         heartbeat_s=runtime.config.server.heartbeat_seconds,
+        sockets=sockets,
     )

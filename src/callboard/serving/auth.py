@@ -48,7 +48,7 @@ class Doorkeeper:
         self._welcome: set[bytes] = set()
 
     def admit(self, exchange: Exchange) -> Principal:
-        """The principal of a request.
+        """The principal of a request. A page may open a WebSocket anywhere, and then read what comes.
 
         Raises:
             Misdirected: Its ``Host`` is not ours.
@@ -59,7 +59,7 @@ class Doorkeeper:
         if host not in self._welcome:
             self._check_host(host)
         from_a_page = b"origin" in headers or b"sec-fetch-site" in headers
-        if from_a_page and exchange.method not in SAFE_METHODS:
+        if from_a_page and (exchange.method not in SAFE_METHODS or exchange.opens_socket):
             self._check_origin(exchange, host)
         return LOCAL
 

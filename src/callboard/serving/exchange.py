@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
-from callboard.errors import TooLarge, UnsupportedMedia
+from callboard.errors import TooLarge, UnreadableRequest, UnsupportedMedia
+from callboard.serving.socket import Socket
 
 Header: TypeAlias = tuple[bytes, bytes]
 JSON = b"application/json"
@@ -30,6 +31,10 @@ class ClientGone(Exception):
     """The client closed its connection before it had its answer."""
 
 
+Serve: TypeAlias = "Callable[[Exchange], Awaitable[None]]"
+"""Answers one request; raises nothing but a cancellation."""
+
+
 class Exchange(ABC):
     """One request. Used by one task.
 
@@ -42,9 +47,12 @@ class Exchange(ABC):
         complete: Whether the whole answer was handed over to the socket.
         stream: The answer where it is a stream of events.
         stopped: Why the exchange was cancelled: `ClientGone`, or what the client is to be told.
+        afterwards: What goes on on the connection when the request is done, because it has opened a socket.
+            Given what serves an exchange.
     """
 
     __slots__ = (
+        "afterwards",
         "complete",
         "headers",
         "method",
@@ -66,11 +74,18 @@ class Exchange(ABC):
         self.complete = False
         self.stream: Beating | None = None
         self.stopped: Exception | None = None
+        self.afterwards: Callable[[Serve], Awaitable[None]] | None = None
 
     @property
     def query(self) -> bytes:
         """What stands behind the question mark of the target."""
         return self.target.partition(b"?")[2]
+
+    @property
+    def opens_socket(self) -> bool:
+        """Whether the client wants to switch to a WebSocket."""
+        upgrade = self.headers.get(b"upgrade")
+        return upgrade is not None and self.method == "GET" and b"websocket" in upgrade.lower()
 
     def header(self, name: bytes) -> bytes | None:
         """The first request header of this lower-case name."""
@@ -130,6 +145,18 @@ class Exchange(ABC):
     @abstractmethod
     def stop(self, reason: Exception) -> None:
         """Cancel what is done for the client, which shall be told the reason."""
+
+    async def open_socket(self, limit: int) -> Socket:
+        """Accept the client's handshake; it is the answer.
+
+        Args:
+            limit: Bytes of a message.
+
+        Raises:
+            UnreadableRequest: The request is none, or of another version of the protocol (status 426), or
+                malformed.
+        """
+        raise UnreadableRequest(f"With GET, {self.path} is a WebSocket: ask for an upgrade.", 426)
 
     async def respond(
         self, status: int, body: bytes, *, media: bytes = JSON, headers: Iterable[Header] = ()

@@ -14,6 +14,13 @@ from callboard.errors import (
 from callboard.serving.exchange import Exchange, Header
 from callboard.wire.openai_chat.error import encode_error
 
+UPGRADE: tuple[Header, ...] = (
+    (b"connection", b"upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+)
+"""What has to be said with status 426 (RFC 9110, 15.5.22 and 7.8; RFC 6455, 4.4)."""
+
 
 def error_type_of(error: BaseException) -> str:
     """The closed name under which ``error`` appears in logs."""
@@ -29,6 +36,8 @@ def status_of(error: BaseException) -> int:
 
 def headers_of(error: BaseException) -> tuple[Header, ...]:
     """``Retry-After`` where the error knows when (RFC 9110, 10.2.3: whole seconds, so rounded up)."""
+    if isinstance(error, UnreadableRequest) and error.status == 426:
+        return UPGRADE
     wait_s = None
     if isinstance(error, RateLimited | Overloaded | UpstreamError):
         wait_s = error.retry_after_s

@@ -13,6 +13,7 @@ from callboard.actors.assistant import Assistant
 from callboard.actors.provider_system import ProviderSystem
 from callboard.domain.observation import Observation
 from callboard.kernel import ActorRef
+from callboard.serving.socket import SocketLimits
 from callboard.store.store import Store
 from callboard.store.watch import Watch
 
@@ -78,3 +79,4 @@ class House(Struct, frozen=True, kw_only=True):
     admit: Callable[[], AbstractContextManager[None]]
     max_body_bytes: int
     heartbeat_s: float
+    sockets: SocketLimits = SocketLimits()

@@ -30,9 +30,20 @@ async def responses(visit: Visit) -> None:
     body = await visit.document()
     asked = await in_turns(decoding(body))
     visit.meter.stream = asked.stream
+    order, keep = ordered(visit, asked, streamed=asked.stream)
+    if asked.background:
+        await _begin(visit, order, keep, asked)
+    elif asked.stream:
+        await stream_turn(visit, order, keep)
+    else:
+        await visit.exchange.attend(lambda: _whole(visit, order, _encoder(order, keep)))
+
+
+def ordered(visit: Visit, asked: ResponsesRequest, *, streamed: bool) -> tuple[TurnOrder, Keeping]:
+    """What is asked of the assistant, and how it is kept where it is."""
     keep = Keeping(
         created_at_s=int(visit.house.now_s()),
-        streamed=asked.stream,
+        streamed=streamed,
         background=asked.background,
         echo=Raw(msgspec.json.encode(asked.echo)),
     )
@@ -45,31 +56,30 @@ async def responses(visit: Visit) -> None:
         keep=keep if asked.store else None,
         truncation=asked.echo.truncation,
     )
-    if asked.background:
-        await _begin(visit, order, keep, asked)
-        return
-    encoder = ResponseEncoder(id=order.response_id, created_at=keep.created_at_s, echo=keep.echo)
-    if asked.stream:
-        stream = EventStream(visit.exchange, encoder.fail)
-        await visit.exchange.attend(
-            lambda: _stream(visit, order, encoder, stream), heartbeat_s=visit.house.heartbeat_s
-        )
-    else:
-        await visit.exchange.attend(lambda: _whole(visit, order, encoder))
+    return order, keep
+
+
+async def stream_turn(visit: Visit, order: TurnOrder, keep: Keeping) -> None:
+    """Answer with the events of a turn, as they come."""
+    encoder = _encoder(order, keep)
+    stream = EventStream(visit.exchange, encoder.fail)
+    await visit.exchange.attend(
+        lambda: _stream(visit, order, encoder, stream), heartbeat_s=visit.house.heartbeat_s
+    )
 
 
 async def _whole(visit: Visit, order: TurnOrder, encoder: ResponseEncoder) -> None:
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         async for event in events:
             encoder.feed(event)
-    encoder.finish(_finished_at(visit))
+    encoder.finish(finished_at(visit))
     await visit.exchange.respond(200, encoder.response)
 
 
 async def _stream(visit: Visit, order: TurnOrder, encoder: ResponseEncoder, stream: EventStream) -> None:
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         await stream.pass_on(events, encoder.feed)
-    await stream.send(encoder.finish(_finished_at(visit)))
+    await stream.send(encoder.finish(finished_at(visit)))
     await stream.finish()
 
 
@@ -86,7 +96,11 @@ async def _begin(visit: Visit, order: TurnOrder, keep: Keeping, asked: Responses
         await visit.exchange.respond(200, await response_object(visit, record))
 
 
-def _finished_at(visit: Visit) -> int:
+def _encoder(order: TurnOrder, keep: Keeping) -> ResponseEncoder:
+    return ResponseEncoder(id=order.response_id, created_at=keep.created_at_s, echo=keep.echo)
+
+
+def finished_at(visit: Visit) -> int:
     """When the turn ended: as the store has it, where it does."""
     stored = visit.meter.finished_at_s
     return int(visit.house.now_s()) if stored is None else stored

@@ -6,7 +6,9 @@ from callboard.serving.chat_completions import chat_completions
 from callboard.serving.health import health, ready, root
 from callboard.serving.models import models
 from callboard.serving.responses import responses
+from callboard.serving.responses_socket import create, open_socket
 from callboard.serving.routing import Route
+from callboard.serving.socket_message import MESSAGES
 from callboard.serving.stored_responses import cancel, delete, list_input_items, retrieve
 
 ROUTES = (
@@ -17,6 +19,10 @@ ROUTES = (
     Route(method="POST", path="/v1/chat/completions", handle=chat_completions, works=True),
     Route(method="POST", path="/v1/responses", handle=responses, works=True),
     Route(method="POST", path="/responses", handle=responses, works=True),
+    Route(method="GET", path="/v1/responses", handle=open_socket),
+    Route(method="GET", path="/responses", handle=open_socket),
+    Route(method=MESSAGES, path="/v1/responses", handle=create, works=True),
+    Route(method=MESSAGES, path="/responses", handle=create, works=True),
     Route(method="GET", path="/v1/responses/{response_id}", handle=retrieve),
     Route(method="DELETE", path="/v1/responses/{response_id}", handle=delete),
     Route(method="POST", path="/v1/responses/{response_id}/cancel", handle=cancel),

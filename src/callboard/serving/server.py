@@ -59,7 +59,8 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
         ConfigurationError: The port is in use, or the address is not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Event loops see by the protocol whether TCP_NODELAY is theirs to set on what is accepted.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         if shared:

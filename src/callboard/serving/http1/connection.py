@@ -29,6 +29,7 @@ from callboard.serving.http1.head import refusal_answer
 from callboard.serving.http1.leaving import Lookout, reset
 from callboard.serving.http1.limits import ListenLimits
 from callboard.serving.http1.request import Head, RequestParser
+from callboard.serving.http1.websocket import Http1Socket
 from callboard.transport.patience import Patience
 from callboard.wire.openai_chat.error import encode_error
 
@@ -85,6 +86,7 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_refusal",
         "_scope",
+        "_socket",
         "_transport",
         "_turn",
         "_unread",
@@ -106,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._current: Http1Exchange | None = None
         self._incoming: Http1Exchange | None = None
         self._refusal: UnreadableRequest | None = None
+        self._socket: Http1Socket | None = None
         self._last = False  # nothing that comes is read any more
         self._unread = False  # something may have come that was not read
         self._gone = False
@@ -144,6 +147,8 @@ class Connection(asyncio.Protocol):
         if current is not None and not current.complete:
             current.stopped = current.stopped or ClientGone()
             self._scope.cancel()
+        if self._socket is not None:
+            self._socket.end()
         self._wake()
         self._host.closed(self)
 
@@ -152,6 +157,8 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if self._last or parser is None:
             self._unread = True
+            if self._socket is not None:
+                self._socket.feed(data)
             return
         try:
             if not parser.feed(data):
@@ -268,23 +275,21 @@ class Connection(asyncio.Protocol):
         self._last = True
         if self._gone:
             return
-        if self._unread or self._incoming is not None:
+        if self._unread or self._incoming is not None or self._socket is not None:
             self._linger()
         else:
             self._transport.close()
 
     def retire(self) -> None:
         """Serve what has been asked, and nothing after it."""
+        if self._socket is not None:
+            self._socket.retire()
         if self._current is not None:
             self._current.keep_alive = False
         for exchange in self._queue:
             exchange.keep_alive = False
-        if (
-            self._current is None
-            and not self._queue
-            and self._parser is not None
-            and not self._parser.in_head
-        ):
+        unasked = self._current is None and not self._queue
+        if unasked and self._parser is not None and not self._parser.in_head:
             self._close_idle()
 
     def abort(self) -> None:
@@ -346,11 +351,13 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _end_after_what_came(self) -> None:
-        # We switch to no other protocol (RFC 9110, 7.8), and what follows the request is in none we know.
+        # Whatever protocol it is, what follows the request is no HTTP (RFC 9110, 7.8).
         self._last = True
         latest = self._queue[-1] if self._queue else self._current
         if latest is not None:
             latest.keep_alive = False
+            if latest.opens_socket and self._parser is not None:
+                self._socket = latest.socket = Http1Socket(self, self._parser.rest, self._limits.ping_s)
 
     def _tell(self, refusal: CallboardError) -> None:
         """Answer what no exchange stands for."""

@@ -10,6 +10,9 @@ from callboard.errors import UnreadableRequest
 from callboard.serving.exchange import JSON, Exchange, Header, too_large
 from callboard.serving.http1 import head
 from callboard.serving.http1.request import Head
+from callboard.serving.http1.websocket import Http1Socket
+from callboard.serving.http1.websocket_handshake import accept_key
+from callboard.serving.socket import Socket
 
 EARLY_BYTES = 64 * 1024
 """So much of a body is taken in before anybody asks for it; then the socket is not read."""
@@ -62,6 +65,7 @@ class Http1Exchange(Exchange):
         received: Whether the whole request has come.
         keep_alive: Whether the connection shall serve another request after this one.
         until_close: Whether the answer's body ends with the connection.
+        socket: The WebSocket that the client asks for, where it does; it begins with the answer.
     """
 
     __slots__ = (
@@ -80,6 +84,7 @@ class Http1Exchange(Exchange):
         "_wire",
         "keep_alive",
         "received",
+        "socket",
         "until_close",
     )
 
@@ -88,6 +93,7 @@ class Http1Exchange(Exchange):
         self.received = False
         self.keep_alive = asked.keep_alive
         self.until_close = False
+        self.socket: Http1Socket | None = None
         self._wire = wire
         self._http_1_0 = asked.http_1_0
         self._expects = not asked.http_1_0 and b"expect" in asked.headers
@@ -193,6 +199,18 @@ class Http1Exchange(Exchange):
             await work()
         finally:
             self._wire.beats(self, None)
+
+    async def open_socket(self, limit: int) -> Socket:
+        """See `Exchange.open_socket`."""
+        socket = self.socket
+        if socket is None or self._http_1_0:
+            return await super().open_socket(limit)
+        accept = accept_key(self.headers)
+        self.status = 101
+        self.complete = True
+        self._wire.write(head.switch_answer(accept, self.request_id))
+        socket.begin(limit)
+        return socket
 
     async def start(self, status: int, headers: Iterable[Header]) -> None:
         """See `Exchange.start`."""

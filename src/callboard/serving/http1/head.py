@@ -68,6 +68,14 @@ def field_lines(headers: Iterable[Header]) -> tuple[bytes, frozenset[bytes]]:
     return b"".join(lines), frozenset(names)
 
 
+def switch_answer(accept: bytes, request_id: str) -> bytes:
+    """The answer that makes a connection a WebSocket (RFC 6455, 4.2.2)."""
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-accept: %b\r\nx-request-id: %b\r\n\r\n" % (accept, request_id.encode())
+    )
+
+
 def chunk(piece: bytes) -> bytes:
     """A piece of a body in the chunked coding (RFC 9112, 7.1); not for an empty one, which would end it."""
     return b"%x\r\n%b\r\n" % (len(piece), piece)

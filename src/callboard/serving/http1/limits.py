@@ -13,6 +13,8 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
         body_idle_s: The longest pause within a body.
         keep_alive_s: How long a connection may be idle between two requests.
         send_idle_s: How long a client may read nothing of what we have for it.
+        ping_s: How long the client of a WebSocket may be silent before it is pinged, and then before it is
+            taken for gone.
         header_bytes: Request line and header fields together.
         header_count: Header fields.
         pipelined: Requests that may wait behind the one in work before the socket is no longer read.
@@ -24,6 +26,7 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
     body_idle_s: float = 30.0
     keep_alive_s: float = 5.0
     send_idle_s: float = 60.0
+    ping_s: float = 20.0
     header_bytes: int = 32 * 1024
     header_count: int = 100
     pipelined: int = 16

@@ -60,6 +60,7 @@ class RequestParser:
 
     Attributes:
         in_head: Whether a head has begun and is not whole.
+        rest: What came behind a request for another protocol.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class RequestParser:
         "_repeated",
         "_sink",
         "_target",
+        "rest",
     )
 
     def __init__(self, sink: Sink, limits: ListenLimits) -> None:
@@ -88,6 +90,7 @@ class RequestParser:
         self._data = b""
         self._path_of, self._path = b"", ""  # clients ask for the same again and again
         self._chunked = False
+        self.rest = b""
         self._new()
 
     def _new(self) -> None:
@@ -114,7 +117,8 @@ class RequestParser:
         self._follows = False
         try:
             self._http.feed_data(data)
-        except HttpParserUpgrade:
+        except HttpParserUpgrade as upgrade:
+            self.rest = data[upgrade.args[0] :]
             return False
         except HttpParserError as error:
             # What a callback of ours or of the sink's has raised is the reason; else it is the grammar.

@@ -171,7 +171,7 @@ class CreateResponse(Struct, frozen=True, kw_only=True):
     """The body of a request, as far as we interpret or repeat it."""
 
     model: Annotated[str, Meta(min_length=1)]
-    input: str | Annotated[list[Raw], Meta(min_length=1)]
+    input: str | list[Raw]
     instructions: str | None = None
     stream: bool | None = None
     previous_response_id: str | None = None
