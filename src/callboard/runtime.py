@@ -26,6 +26,7 @@ from callboard.domain.fold import Fold
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, user_text
 from callboard.domain.meter import Meter
+from callboard.domain.principal import LOCAL
 from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
 from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, InvalidRequest, UnknownAssistant
@@ -201,7 +202,7 @@ class Runtime:
         return TurnOrder(
             request=GenerationRequest(model=model, messages=tuple(text), max_output_tokens=max_output_tokens),
             response_id=new_id("resp_"),
-            key="local",
+            principal=LOCAL,
             meter=Meter(new_id("req_"), route, time.perf_counter_ns),
             previous_response_id=previous_response_id,
             keep=Keeping(created_at_s=int(time.time()), streamed=True) if store else None,

@@ -7,6 +7,7 @@ The tree, in starting order (stopping is the reverse)::
     ├── provider_system      routes, health, grants                     asks rate_limiter
     ├── tool_runner          the runtime's own tools
     ├── archivist            the only writer of the store
+    ├── key_keeper           what is known of client keys               reads the store
     ├── assistants
     │   ├── chat             answers what names no assistant            asks the three above it
     │   └── NAME …           one for each configured assistant
@@ -23,12 +24,14 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
 
 from callboard.actors.archivist import Archivist
 from callboard.actors.assistant import Assistant, Cast
 from callboard.actors.caretaker import Caretaker
+from callboard.actors.key_keeper import KeyKeeper
 from callboard.actors.order import AssistantSpec
 from callboard.actors.provider_system import ProviderSystem, Upstreams
 from callboard.actors.rate_limiter import RateLimiter, Till
@@ -41,6 +44,8 @@ from callboard.config import (
     ScriptedProvider,
     StoreConfig,
 )
+from callboard.config.division import part
+from callboard.domain.client_key import Allowance
 from callboard.domain.model import PICOUSD_PER_USD
 from callboard.domain.observation import Observation
 from callboard.kernel import Child, Supervisor
@@ -53,6 +58,7 @@ from callboard.providers.registry import Registry, default_registry
 from callboard.providers.routing import Health, RouteTable
 from callboard.providers.settings import ProviderSettings
 from callboard.store.hidden_rounds import HiddenRounds
+from callboard.store.key_register import KeyRegister
 from callboard.store.records import RetentionPolicy
 from callboard.store.store import Store
 from callboard.store.watch import Watch
@@ -70,6 +76,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         tree: For `callboard.kernel.open_system`.
         assistants: By name, `CHAT` not among them.
+        keys: The client keys there are.
         routes: Which models there are.
         relaying: Names of the providers that can pass OpenAI chat requests on as they are.
         handlers: Every provider, by name; its client is open while ``provider_system`` runs.
@@ -82,6 +89,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     archivist: Child[Archivist]
     store: Store
     watch: Watch
+    keys: KeyRegister
     chat: Child[Assistant]
     assistants: Mapping[str, Child[Assistant]]
     routes: RouteTable
@@ -123,12 +131,14 @@ def wire(
     registry = registry or default_registry()
     handlers = {each.name: registry.build(_settings(each)) for each in config.providers}
     routes = RouteTable(config.models, providers=handlers, catch_all=config.default_provider)
-    limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, on_line)))
+    keys = KeyRegister(store, time.time)
+    limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, keys, on_line)))
     upstreams = _upstreams(routes, handlers, observe)
     providers = Child(name="provider_system", start=partial(ProviderSystem, upstreams, limiter))
     tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources)))
     watch = Watch()
     archivist = Child(name="archivist", start=partial(Archivist, store, watch.written))
+    keeper = Child(name="key_keeper", start=partial(KeyKeeper, keys))
     cast = Cast(
         providers=providers,
         traits_of=lambda model: routes.candidates(model)[0].traits,
@@ -140,24 +150,29 @@ def wire(
         now_s=time.time,
     )
     chat, assistants = _assistants(config, cast)
-    company = Supervisor(name="assistants", children=(chat, *assistants.values()))
     caretaker = _caretaker(cast, {CHAT: chat, **assistants}, config.store)
     return Wiring(
-        tree=Supervisor(
-            name="callboard", children=(limiter, providers, tools, archivist, company, caretaker)
-        ),
+        tree=_tree((limiter, providers, tools, archivist, keeper), (chat, *assistants.values()), caretaker),
         rate_limiter=limiter,
         provider_system=providers,
         tool_runner=tools,
         archivist=archivist,
         store=store,
         watch=watch,
+        keys=keys,
         chat=chat,
         assistants=assistants,
         routes=routes,
         relaying=frozenset(name for name, handler in handlers.items() if _relays(handler)),
         handlers=handlers,
     )
+
+
+def _tree(
+    first: tuple[Child[Any], ...], assistants: tuple[Child[Assistant], ...], caretaker: Child[Caretaker]
+) -> Supervisor:
+    company = Supervisor(name="assistants", children=assistants)
+    return Supervisor(name="callboard", children=(*first, company, caretaker))
 
 
 def _upstreams(
@@ -218,32 +233,45 @@ def _assistants(config: Config, cast: Cast) -> tuple[Child[Assistant], dict[str,
     return Child(name=CHAT, start=partial(Assistant, chat, cast)), named
 
 
-def _till(config: Config, on_line: Callable[[LedgerLine], None]) -> Till:
+def _till(config: Config, keys: KeyRegister, on_line: Callable[[LedgerLine], None]) -> Till:
     providers = {
         each.name: LimitSpec(
             requests_per_minute=each.requests_per_minute, tokens_per_minute=each.tokens_per_minute
         )
         for each in config.providers
     }
-    budget = config.limits.cost_per_day_usd
-    each_key = LimitSpec(
-        requests_per_minute=config.limits.requests_per_minute,
-        tokens_per_minute=config.limits.tokens_per_minute,
-        cost_per_day_picousd=None if budget is None else int(budget * PICOUSD_PER_USD),
-        parallel=config.limits.parallel,
-    )
+    unlimited = LimitSpec()
 
     def spec_of(scope: Scope) -> LimitSpec:
         kind, name = scope
-        return (
-            each_key
-            if kind == "key"
-            else providers.get(name, LimitSpec())
-            if kind == "provider"
-            else LimitSpec()
-        )
+        if kind == "key":
+            key = keys.key(name)
+            return limits_of(Allowance() if key is None else key.allowance, config)
+        return providers.get(name, unlimited) if kind == "provider" else unlimited
 
-    return Till(limits=MemoryLimits(spec_of), ledger=Ledger(), clock_ns=time.time_ns, on_line=on_line)
+    return Till(
+        limits=MemoryLimits(spec_of),
+        ledger=Ledger(),
+        clock_ns=time.time_ns,
+        on_line=on_line,
+        may_spend=keys.may_spend,
+    )
+
+
+def limits_of(allowance: Allowance, config: Config) -> LimitSpec:
+    """What a key may use in this process: what was allowed to it, else what ``[limits]`` allows to each."""
+
+    def count(own: int | None, default: int | None) -> int | None:
+        return default if own is None else part(own, config.workers)
+
+    defaults, own_budget = config.limits, allowance.cost_per_day_usd
+    budget = defaults.cost_per_day_usd if own_budget is None else own_budget / config.workers
+    return LimitSpec(
+        requests_per_minute=count(allowance.requests_per_minute, defaults.requests_per_minute),
+        tokens_per_minute=count(allowance.tokens_per_minute, defaults.tokens_per_minute),
+        cost_per_day_picousd=None if budget is None else int(budget * PICOUSD_PER_USD),
+        parallel=count(allowance.parallel, defaults.parallel),
+    )
 
 
 def _fresh_health(names: Sequence[str]) -> Health:

@@ -17,6 +17,7 @@ from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import text_of, tool_results, user_text
 from callboard.domain.meter import Meter
 from callboard.domain.pairing import check
+from callboard.domain.principal import Principal
 from callboard.domain.turn import ToolFinished, ToolStarted
 from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInterrupted, decode_events
 from callboard.providers.script import Fail, Hold, Text, Tool
@@ -37,7 +38,7 @@ async def begin(runtime: Runtime, text: str = "go", *, background: bool = True) 
     order = TurnOrder(
         request=GenerationRequest(model="demo-model", messages=(user_text(text),)),
         response_id=ID,
-        key=ME,
+        principal=Principal(key_id=ME, tenant=ME),
         meter=Meter("req_1", "test", lambda: 0),
     )
     record = record_of(order, Keeping(created_at_s=7, streamed=True, background=background), CHAT)

@@ -41,4 +41,4 @@ def test_a_limit_of_one_stops_nobody() -> None:
 
 
 def test_nothing_is_said_where_there_is_no_limit() -> None:
-    assert divided(Config(), 4) == Config()
+    assert divided(Config(), 4) == Config(workers=4)

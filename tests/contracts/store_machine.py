@@ -21,11 +21,14 @@ from callboard.store import (
     DeleteResponse,
     FinishReply,
     ForgetReply,
+    PutKey,
     RememberReply,
     RetentionPolicy,
+    RevokeKey,
     Store,
     UpdateConversation,
 )
+from tests.contracts.store_keys import key
 from tests.contracts.store_model import Model
 from tests.contracts.store_world import NOW, OTHER, T, append, end, put, reply, segment, turn
 
@@ -107,8 +110,12 @@ REPLIED = st.one_of(
     ),
     st.builds(lambda tenant, key: ForgetReply(tenant=tenant, key=key), TENANTS, TALKS),
 )
+KEYED = st.one_of(
+    st.builds(lambda name: PutKey(key=key(name)), TALKS),
+    st.builds(lambda name, at_s: RevokeKey(id=name, revoked_at_s=at_s), TALKS, TIMES),
+)
 CHANGES: st.SearchStrategy[Change] = st.one_of(
-    BEGUN, BEGUN, APPENDED, ENDED, DELETED, TALKED, TALKED, REPLIED
+    BEGUN, BEGUN, APPENDED, ENDED, DELETED, TALKED, TALKED, REPLIED, KEYED
 )
 BATCHES = st.lists(st.lists(CHANGES, max_size=3), min_size=1, max_size=3)
 
@@ -156,6 +163,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert (report.responses, report.conversations) == (visible, len(model.conversations))
         assert report.bytes == model.bytes
         assert report.problems == ()
+        assert [replace(each, version=0) for each in await store.keys()] == model.keys
         for tenant in (T, OTHER):
             for name in "abcdef":
                 await self._compare_response(tenant, name)

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from callboard.domain.client_key import ClientKey
 from callboard.domain.codec import encode_message, encode_messages
 from callboard.errors import AlreadyExists, CallboardError, NotFound, UnknownResponse, VersionConflict
 from callboard.store import (
@@ -26,9 +27,11 @@ from callboard.store import (
     ForgetReply,
     ItemRecord,
     PutConversation,
+    PutKey,
     RememberReply,
     ResponseRecord,
     RetentionPolicy,
+    RevokeKey,
     Segment,
     StoredReply,
     UpdateConversation,
@@ -45,6 +48,7 @@ class Model:
     conversations: list[ConversationRecord] = field(default_factory=list)
     items: list[tuple[str, ItemRecord]] = field(default_factory=list)
     replies: list[StoredReply] = field(default_factory=list)
+    keys: list[ClientKey] = field(default_factory=list)
 
     def commit(self, changes: Sequence[Change]) -> type[CallboardError] | None:
         """Do ``changes`` or return what kind of refusal they meet."""
@@ -107,6 +111,8 @@ class Model:
                 self.apply_to_response(change)
             case RememberReply() | FinishReply() | ForgetReply():
                 self.apply_to_reply(change)
+            case PutKey() | RevokeKey():
+                self.apply_to_key(change)
             case _:
                 self.apply_to_conversation(change)
 
@@ -247,6 +253,24 @@ class Model:
                 self.replies = [*others, done]
             case ForgetReply():
                 self.replies = others
+            case _:
+                assert_never(change)
+
+    def apply_to_key(self, change: PutKey | RevokeKey) -> None:
+        """Whoever changed last comes last."""
+        key_id = change.key.id if isinstance(change, PutKey) else change.id
+        found = [each for each in self.keys if each.id == key_id]
+        match change:
+            case PutKey():
+                if found:
+                    raise AlreadyExists
+                self.keys.append(change.key)
+            case RevokeKey():
+                if not found:
+                    raise NotFound
+                if found[0].revoked_at_s is None:
+                    self.keys.remove(found[0])
+                    self.keys.append(replace(found[0], revoked_at_s=change.revoked_at_s))
             case _:
                 assert_never(change)
 

@@ -21,6 +21,7 @@ FULL = RequestClosed(
     provider="openai",
     model="gpt 5",
     route="/v1/chat/completions",
+    key_id="0123456789",
     status=502,
     stream=True,
     time=TimeSplit(queue_us=12, own_us=1_300, upstream_ttfb_us=250_000, upstream_us=1_000_001, tool_us=40),
@@ -45,6 +46,7 @@ closings = st.builds(
     status=st.none() | st.integers(100, 599),
     stream=st.booleans(),
     model=names,
+    key_id=names,
     assistant=names,
     usage=st.builds(Usage, input_tokens=st.integers(0, 10**9), output_tokens=st.integers(0, 10**9)),
     cost_picousd=st.integers(0, 10**18),
@@ -55,7 +57,8 @@ closings = st.builds(
 def test_the_line_in_full() -> None:
     assert closing_logfmt(TIME, FULL) == (
         'time=2025-01-01T02:21:00Z level=WARN msg="request closed" request_id=req_1 response_id=resp_1'
-        ' assistant=default provider=openai model="gpt 5" route=/v1/chat/completions status=502 stream=true'
+        ' assistant=default provider=openai model="gpt 5" route=/v1/chat/completions key_id=0123456789'
+        " status=502 stream=true"
         " wall_ms=1251.313 queue_ms=0.012 own_ms=1.300 upstream_ttfb_ms=250.000 upstream_ms=1000.001"
         " tool_ms=0.040"
         " tokens_in=16 tokens_out=7 tokens_cached=5 tokens_reasoning=3 cost_usd=0.0001234 attempts=2"
@@ -65,7 +68,7 @@ def test_the_line_in_full() -> None:
 
 def test_the_keys_are_those_of_the_schema_in_its_order() -> None:
     assert [*parse(closing_logfmt(TIME, FULL)[:-1])] == [*HEAD, *REQUEST_CLOSED.names]
-    absent = {"response_id", "assistant", "provider", "model", "status", "error_type"}
+    absent = {"key_id", "response_id", "assistant", "provider", "model", "status", "error_type"}
     kept = [name for name in REQUEST_CLOSED.names if name not in absent]
     assert [*parse(closing_logfmt(TIME, BARE)[:-1])] == [*HEAD, *kept]
     assert closing_level(BARE) == "info"

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 from callboard.domain.block import Extra, TextBlock
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.message import Message
+from callboard.domain.principal import Principal
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.errors import StoreUnavailable
 
@@ -41,6 +42,7 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
         assistant: Who answers it.
         request_id: Of the request that ordered it, for the log.
         echo: What the client's dialect repeats of its request; opaque here.
+        principal: Who ordered it; orders from before there were keys have none.
     """
 
     assistant: str
@@ -48,6 +50,7 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str = ""
     truncation: Literal["auto", "disabled"] = "disabled"
     echo: Raw = Raw(b"null")
+    principal: Principal | None = None
 
 
 _NAMES = KeptRequest.__struct_fields__

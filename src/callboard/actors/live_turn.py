@@ -165,13 +165,15 @@ class LiveTurn:
         order = self._order
         history = order.history
         if order.previous_response_id is not None:
-            chain = await self._company.store.chain(order.key, order.previous_response_id)
+            chain = await self._company.store.chain(order.principal.tenant, order.previous_response_id)
             history = tuple(message for link in chain for message in (*link.input, *link.produced))
-        restored = await in_turns(self._company.hidden.restoring(order.request.messages, key=order.key))
+        tenant = order.principal.tenant
+        restored = await in_turns(self._company.hidden.restoring(order.request.messages, key=tenant))
         joined = await in_turns(joining((*history, *restored)))
         messages = await in_turns(repairing(joined))
         own = await self._own_tools()
         asked = order.request
+        order.principal.check_model(asked.model or self._spec.model)
         system = asked.system
         if self._spec.instructions:
             system = (TextBlock(text=self._spec.instructions), *system)
@@ -205,7 +207,7 @@ class LiveTurn:
         return progress.step, progress
 
     async def _own_tools(self) -> tuple[ToolDefinition, ...]:
-        """The tools of ours that this turn offers; the client's own of the same name wins."""
+        """The tools of ours that this turn offers and runs; the client's own of the same name wins."""
         choice = self._order.request.tool_choice
         if choice is not None and choice.mode == "none":
             return ()
@@ -214,7 +216,9 @@ class LiveTurn:
         return tuple(
             tool
             for tool in await self._company.tools.ask(ListTools())
-            if tool.name not in clients and (allowed is None or tool.name in allowed)
+            if tool.name not in clients
+            and (allowed is None or tool.name in allowed)
+            and self._order.principal.may_call(tool.name)
         )
 
     # --- the steps
@@ -223,7 +227,9 @@ class LiveTurn:
     async def _generate(self, state: turn.TurnState) -> turn.RunTools | turn.Finish:
         meter = self._meter
         request = await self._sendable(state.request)
-        waiting = await LiveGeneration.of(self._company.providers, request, self._order.key, meter)
+        waiting = await LiveGeneration.of(
+            self._company.providers, request, self._order.principal.key_id, meter
+        )
         async with waiting as generation:
             if not self._begun:
                 self._begun = True
@@ -267,10 +273,12 @@ class LiveTurn:
         calls = {call.id: call for call in step.calls if call.id not in results}
         await self._announce([call for call in calls.values() if call.id not in started])
         places = CapacityLimiter(PARALLEL_CALLS)
+        offered = step.state.policy.own_tools
 
         async def run(call: ToolUseBlock) -> None:
             async with places:
-                result = await run_tool(self._company, self._meter, call, again=call.id in started)
+                again = call.id in started
+                result = await run_tool(self._company, self._meter, call, offered=offered, again=again)
             results[call.id] = result
             await self._tell(ToolFinished(name=call.name, result=result))
 
@@ -314,7 +322,7 @@ class LiveTurn:
                 for call in tool_uses(message)
                 if not turn.runs_here(state, call)
             )
-            self._company.hidden.remember(shown, state.produced, key=order.key)
+            self._company.hidden.remember(shown, state.produced, key=order.principal.tenant)
         if order.told is not None:
             order.told(state.request.messages)
         if self._send is not None:

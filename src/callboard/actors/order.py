@@ -22,6 +22,7 @@ from callboard.domain.message import Message
 from callboard.domain.meter import Meter
 from callboard.domain.model import ModelTraits
 from callboard.domain.observation import Observation
+from callboard.domain.principal import Principal
 from callboard.kernel import ActorRef
 from callboard.store.hidden_rounds import HiddenRounds
 from callboard.store.records import ResponseRecord
@@ -84,7 +85,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     Attributes:
         request: An empty ``model`` means the assistant's; ``tools`` are the client's own.
         response_id: The answer's name, chosen by the asker.
-        key: Whose limits, history and tools apply.
+        principal: Whose limits, history, models and tools apply.
         meter: The request's running account; the turn writes to it until the stream is left.
         previous_response_id: The stored answer that this turn follows.
         history: What went before where that is stored nowhere; not together with ``previous_response_id``.
@@ -100,7 +101,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
 
     request: GenerationRequest
     response_id: str
-    key: str
+    principal: Principal
     meter: Meter
     previous_response_id: str | None = None
     history: tuple[Message, ...] = ()
@@ -117,10 +118,11 @@ def record_of(order: TurnOrder, keep: Keeping, assistant: str, default_model: st
         request_id=order.meter.request_id,
         truncation=order.truncation,
         echo=keep.echo,
+        principal=order.principal,
     )
     return ResponseRecord(
         id=order.response_id,
-        tenant=order.key,
+        tenant=order.principal.tenant,
         status="queued" if keep.background else "in_progress",
         created_at_s=keep.created_at_s,
         model=order.request.model or default_model,
@@ -141,7 +143,7 @@ def order_of(record: ResponseRecord, meter: Meter) -> TurnOrder:
     return TurnOrder(
         request=generation_request(kept.request, record.input),
         response_id=record.id,
-        key=record.tenant,
+        principal=kept.principal or Principal(key_id=record.tenant, tenant=record.tenant),
         meter=meter,
         previous_response_id=record.previous_id,
         keep=Keeping(

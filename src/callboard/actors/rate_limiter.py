@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from callboard.domain.model import Price
 from callboard.domain.usage import Usage
+from callboard.errors import PermissionDenied
 from callboard.kernel import Context, Decider, MailboxSpec, Notice, Request
 from callboard.limits.ledger import Attempt, Basis, Books, Ledger, LedgerLine, Outcome, Totals
 from callboard.limits.limits import Admitted, Ask, Decision, Limits, Queued, Refused
@@ -35,6 +36,7 @@ class Acquire(Request["RateLimiter", bool], frozen=True, kw_only=True):
     Raises:
         RateLimited, BudgetExceeded: A limit is reached, and waiting would not help in time.
         Overloaded: Too many wait already.
+        PermissionDenied: The key was revoked, or has expired, since its work began.
     """
 
     attempt_id: str
@@ -98,6 +100,10 @@ class _Waiter:
         self.decision: Decision | None = None
 
 
+def _anybody(_key: str) -> bool:
+    return True
+
+
 class Till(Struct, frozen=True, kw_only=True):
     """What the actor starts from.
 
@@ -106,6 +112,7 @@ class Till(Struct, frozen=True, kw_only=True):
         reservations: The limits' reservation of each open attempt.
         clock_ns: Nanoseconds since the Unix epoch; may step.
         on_line: Told of every ledger line.
+        may_spend: Whether a key still may.
     """
 
     limits: Limits
@@ -113,6 +120,7 @@ class Till(Struct, frozen=True, kw_only=True):
     reservations: dict[str, int] = field(default_factory=dict)
     clock_ns: Callable[[], int]
     on_line: Callable[[LedgerLine], None]
+    may_spend: Callable[[str], bool] = _anybody
 
 
 class RateLimiter(Decider[_Message]):
@@ -126,6 +134,7 @@ class RateLimiter(Decider[_Message]):
         self._clock_ns = till.clock_ns
         self._on_line = till.on_line
         self._reservations = till.reservations
+        self._may_spend = till.may_spend
         self._waiters: dict[int, _Waiter] = {}
         self._woken_at_ns: int | None = None
 
@@ -158,6 +167,8 @@ class RateLimiter(Decider[_Message]):
                 assert_never(message)
 
     def _acquire(self, message: Acquire, context: Context[RateLimiter]) -> None:
+        if not self._may_spend(message.key):
+            raise PermissionDenied("The key is no longer valid.")
         now_ns = self._clock_ns()
         ask = Ask(
             scopes=(("key", message.key), ("model", message.model), ("provider", message.provider)),

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from callboard.actors.order import Company
 from callboard.actors.tool_runner import RunTool
 from callboard.domain.block import ToolResultBlock, ToolUseBlock
 from callboard.domain.meter import Meter
 from callboard.domain.observation import ToolExecuted, ToolExecuting
 from callboard.providers.tool_results import tool_result
+from callboard.tools.source import unknown_tool
 
 
-async def run_tool(company: Company, meter: Meter, call: ToolUseBlock, *, again: bool) -> ToolResultBlock:
+async def run_tool(
+    company: Company, meter: Meter, call: ToolUseBlock, *, offered: Collection[str], again: bool
+) -> ToolResultBlock:
     """What ``call`` came to, for the model; whatever goes wrong is a result too.
 
     Args:
         company: Who runs it, and who watches.
         meter: The turn's account.
         call: By the model.
+        offered: Tools of ours that the model was told of; no other one is run, whoever names it.
         again: It was begun before, and nobody knows what it came to.
     """
     request_id, assistant = meter.request_id, meter.assistant or ""
     company.observe(ToolExecuting(request_id=request_id, assistant=assistant, name=call.name))
     since_us = meter.elapsed_us()
-    outcome = await company.tools.ask(RunTool(call=call, again=again))
+    if call.name in offered:
+        outcome = await company.tools.ask(RunTool(call=call, again=again))
+    else:
+        outcome = unknown_tool(call.name, offered)
     company.observe(
         ToolExecuted(
             request_id=request_id,

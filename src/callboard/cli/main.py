@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "chat": "hold a conversation in the terminal",
     "serve": "serve the HTTP API until it is told to stop",
     "bench": "put load on any OpenAI-compatible endpoint and measure it",
+    "keys": "make, list and revoke client keys",
     "doctor": "check configuration and providers, and say what to fix",
     "version": "print the version",
 }

@@ -28,6 +28,7 @@ from callboard.errors import ConfigurationError
 from callboard.runtime import LOG_SCHEMA, kernel_log, open_runtime
 from callboard.serving.assembly import admission_of, build_app, listen_of
 from callboard.serving.auth import check_listen_address
+from callboard.serving.key_desk import has_keys
 from callboard.serving.server import serve
 from callboard.serving.workers import Workers, keep
 
@@ -60,11 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host or config.server.host,
         port=config.server.port if arguments.port is None else arguments.port,
     )
-    check_listen_address(chosen.host, insecure=arguments.insecure_no_auth)
+    config = replace(config, server=chosen)
+    check_listen_address(
+        chosen.host, insecure=arguments.insecure_no_auth, keyed=lambda: anyio.run(has_keys, config)
+    )
     if arguments.workers < 1:
         raise ConfigurationError("--workers: at least 1")
     options = {"use_uvloop": sys.platform != "win32"}
-    config = replace(config, server=chosen)
     if arguments.workers > 1:
         anyio.run(_keep, config, arguments, backend_options=options)
     elif arguments.worker_of:

@@ -28,7 +28,12 @@ def divided(config: Config, workers: int) -> Config:
     notices = config.notices
     if limits != config.limits or providers != config.providers:
         notices = (*notices, f"each of {workers} workers counts 1/{workers} of every limit for itself")
-    return replace(config, limits=limits, providers=providers, notices=notices)
+    return replace(config, limits=limits, providers=providers, notices=notices, workers=workers)
+
+
+def part(count: int, workers: int) -> int:
+    """One worker's part of a limit."""
+    return max(1, count // workers)
 
 
 def _part(whole: L, workers: int) -> L:
@@ -36,7 +41,7 @@ def _part(whole: L, workers: int) -> L:
     for name in _COUNTS:
         count = getattr(whole, name, None)
         if isinstance(count, int):
-            changes[name] = max(1, count // workers)
+            changes[name] = part(count, workers)
     for name in _AMOUNTS:
         amount = getattr(whole, name, None)
         if isinstance(amount, Decimal):

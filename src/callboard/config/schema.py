@@ -282,6 +282,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: The file it was read from; None for a mapping or the built-in defaults.
+        workers: How many processes each have their part of every limit (`callboard.config.division`).
         notices: Lines for the operator: accepted, and without effect in this release.
     """
 
@@ -295,6 +296,7 @@ class Config(Struct, frozen=True, kw_only=True):
     mcp: McpConfig = McpConfig()
     proxy: ProxyConfig = ProxyConfig()
     path: Path | None = None
+    workers: int = 1
     notices: tuple[str, ...] = ()
 
     @property

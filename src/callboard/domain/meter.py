@@ -30,6 +30,7 @@ class Meter:
         account_id: What its attempts are accounted under: nobody else's; ``request_id`` where that is ours.
 
     Attributes:
+        key_id: Whose limits and ledger lines it belongs to; None where none was needed.
         finished_at_s: When its answer was stored as finished, in seconds since the epoch; None before.
     """
 
@@ -45,6 +46,7 @@ class Meter:
         "cost_picousd",
         "error_type",
         "finished_at_s",
+        "key_id",
         "model",
         "provider",
         "request_id",
@@ -64,6 +66,7 @@ class Meter:
         self.assistant: str | None = None
         self.provider: str | None = None
         self.model: str | None = None
+        self.key_id: str | None = None
         self.error_type: str | None = None
         self.finished_at_s: int | None = None
         self.stream = False
@@ -109,6 +112,7 @@ class Meter:
             assistant=self.assistant,
             provider=self.provider,
             model=self.model,
+            key_id=self.key_id,
             usage=self.usage,
             cost_picousd=self.cost_picousd,
             attempts=self.attempts,

@@ -106,6 +106,7 @@ class RequestClosed(Struct, frozen=True, kw_only=True):
 
     Attributes:
         route: The door it came through, e.g. ``/v1/chat/completions`` or ``ask``.
+        key_id: The client key it came with; None where none was needed.
         status: HTTP status that was sent; 499 where the client left first; None at doors without statuses.
         error_type: None where all went well, else the ``type`` of a class in `callboard.errors`, or
         ``cancelled``.
@@ -114,6 +115,7 @@ class RequestClosed(Struct, frozen=True, kw_only=True):
     request_id: str
     route: str
     time: TimeSplit
+    key_id: str | None = None
     status: int | None = None
     stream: bool = False
     response_id: str | None = None

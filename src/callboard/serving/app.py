@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable
 import anyio
 
 from callboard.domain.meter import Meter
+from callboard.domain.principal import LOCAL, KeyScope
 from callboard.errors import CallboardError, MethodNotAllowed, NotFound
 from callboard.serving.admission import Admission
 from callboard.serving.asgi import AsgiExchange, Receive, Scope, Send
-from callboard.serving.auth import Doorkeeper
+from callboard.serving.auth import ANYBODY, Doorkeeper
 from callboard.serving.exchange import ClientGone, Exchange
 from callboard.serving.failures import answer_failure, error_type_of
 from callboard.serving.house import House
@@ -79,7 +80,7 @@ class App:
         exchange.request_id = ours if given is None else _fit_for_a_log(given) or ours
         meter = Meter(exchange.request_id, exchange.path, house.clock_ns, account_id=ours)
         try:
-            route, visit = self._enter(exchange, meter)
+            route, visit = await self._enter(exchange, meter)
             if not route.works:
                 await route.handle(visit)
             else:
@@ -105,7 +106,7 @@ class App:
         if exchange.afterwards is not None:
             await exchange.afterwards(self.serve)
 
-    def _enter(self, exchange: Exchange, meter: Meter) -> tuple[Route, Visit]:
+    async def _enter(self, exchange: Exchange, meter: Meter) -> tuple[Route, Visit]:
         """Where a request leads, and what it is there.
 
         Raises:
@@ -119,7 +120,13 @@ class App:
         # The operator's words, not the client's: there is no end of paths, and they may hold what is private.
         anyone = route or next(iter(methods.values()), None)
         meter.route = "unknown" if anyone is None else anyone.path
-        principal = self._doorkeeper.admit(exchange)
+        # Deny by default: without a key nobody learns what there is.
+        scope: KeyScope | None = "client" if route is None else route.scope
+        principal = self._doorkeeper.admit(exchange, scope)
+        if principal is None:
+            principal = await self._doorkeeper.identify(exchange, scope)
+        if principal is not LOCAL and principal is not ANYBODY:
+            meter.key_id = principal.key_id
         if anyone is None:
             raise NotFound(f"There is nothing at {exchange.path[:200]}.")
         if route is None:

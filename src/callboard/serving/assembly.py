@@ -35,7 +35,7 @@ def build_app(
     """
     bound = admission or admission_of(runtime.config)
     house = _house(runtime, bound, sockets or SocketLimits())
-    return App(house, ROUTES, doorkeeper_of(runtime.config), bound, elsewhere=_elsewhere(runtime))
+    return App(house, ROUTES, doorkeeper_of(runtime), bound, elsewhere=_elsewhere(runtime))
 
 
 def admission_of(config: Config) -> Admission:
@@ -62,9 +62,10 @@ def listen_of(config: Config, *, shared: bool = False) -> Listen:
     )
 
 
-def doorkeeper_of(config: Config) -> Doorkeeper:
-    """Who may come in, by ``config``."""
-    return Doorkeeper(frozenset({config.server.host, *config.server.allowed_hosts}))
+def doorkeeper_of(runtime: Runtime) -> Doorkeeper:
+    """Who may come in, by its configuration and its keys."""
+    server = runtime.config.server
+    return Doorkeeper(frozenset({server.host, *server.allowed_hosts}), runtime.wiring.keys)
 
 
 def _elsewhere(runtime: Runtime) -> Callable[[Exchange], Route | None] | None:

@@ -31,6 +31,7 @@ async def chat_completions(visit: Visit) -> None:
     body = await visit.document()
     asked = peek(body)
     visit.meter.stream = asked.stream
+    visit.principal.check_model(asked.model)
     if visit.house.relays(asked.model):
         await relay(visit, body, asked)
         return
@@ -40,7 +41,7 @@ async def chat_completions(visit: Visit) -> None:
     order = TurnOrder(
         request=chat.request,
         response_id=visit.house.new_id("chatcmpl-"),
-        key=visit.principal.key,
+        principal=visit.principal,
         meter=visit.meter,
     )
     if chat.stream:

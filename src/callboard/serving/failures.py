@@ -8,6 +8,7 @@ from callboard.errors import (
     CallboardError,
     Overloaded,
     RateLimited,
+    Unauthenticated,
     UnreadableRequest,
     UpstreamError,
 )
@@ -35,9 +36,14 @@ def status_of(error: BaseException) -> int:
 
 
 def headers_of(error: BaseException) -> tuple[Header, ...]:
-    """``Retry-After`` where the error knows when (RFC 9110, 10.2.3: whole seconds, so rounded up)."""
+    """``Retry-After`` where the error knows when (RFC 9110, 10.2.3: whole seconds, so rounded up).
+
+    And where a key is missing, what kind of it is wanted (11.6.1; RFC 6750, 3).
+    """
     if isinstance(error, UnreadableRequest) and error.status == 426:
         return UPGRADE
+    if isinstance(error, Unauthenticated):
+        return ((b"www-authenticate", b"Bearer"),)
     wait_s = None
     if isinstance(error, RateLimited | Overloaded | UpstreamError):
         wait_s = error.retry_after_s

@@ -27,7 +27,13 @@ class _ModelList(Struct, frozen=True, kw_only=True):
 
 
 async def models(visit: Visit) -> None:
-    """Answer with the configured models, in the operator's order."""
+    """Answer with those of the configured models that the client may ask for, in the operator's order."""
     specs = await visit.house.providers.ask(ListModels())
-    listed = _ModelList(data=tuple(_Model(id=spec.name, owned_by=spec.provider) for spec in specs))
+    listed = _ModelList(
+        data=tuple(
+            _Model(id=spec.name, owned_by=spec.provider)
+            for spec in specs
+            if visit.principal.may_ask(spec.name)
+        )
+    )
     await visit.exchange.respond(200, msgspec.json.encode(listed))

@@ -16,6 +16,7 @@ from functools import partial
 
 from callboard.config import AllowedRoute
 from callboard.domain.meter import Meter
+from callboard.errors import PermissionDenied
 from callboard.providers.handler import ForwardedRequest, ForwardHandler
 from callboard.serving.exchange import Exchange, too_large
 from callboard.serving.passable import downward, upward
@@ -53,6 +54,9 @@ class Proxy:
         return None
 
     async def _handle(self, visit: Visit, *, target: Target) -> None:
+        if visit.principal.models is not None:
+            # Nothing is read of what passes, the model neither.
+            raise PermissionDenied("A key that is for some models only cannot be used here.")
         limit = visit.house.max_body_bytes
         length = visit.exchange.body_length()
         if length is not None and length > limit:

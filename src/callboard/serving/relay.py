@@ -36,7 +36,7 @@ def relay(visit: Visit, body: bytes, asked: Peek) -> Awaitable[None]:
     """
     demand = Demand(
         model=asked.model,
-        key=visit.principal.key,
+        key=visit.principal.key_id,
         prompt_tokens=tokens_of_bytes(len(body)),
         max_output_tokens=asked.max_output_tokens,
     )

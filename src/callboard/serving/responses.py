@@ -50,7 +50,7 @@ def ordered(visit: Visit, asked: ResponsesRequest, *, streamed: bool) -> tuple[T
     order = TurnOrder(
         request=asked.request,
         response_id=visit.house.new_id("resp_"),
-        key=visit.principal.key,
+        principal=visit.principal,
         meter=visit.meter,
         previous_response_id=asked.previous_response_id,
         keep=keep if asked.store else None,
@@ -86,6 +86,7 @@ async def _stream(visit: Visit, order: TurnOrder, encoder: ResponseEncoder, stre
 async def _begin(visit: Visit, order: TurnOrder, keep: Keeping, asked: ResponsesRequest) -> None:
     """Store a response and have it seen to, whether or not anybody waits for it."""
     house = visit.house
+    order.principal.check_model(order.request.model)
     house.check_model(order.request.model)
     record = record_of(order, keep, house.assistant_name)
     await house.archivist.ask(Commit(changes=(BeginResponse(record=record),)))

@@ -132,7 +132,7 @@ async def _warm_up(
     if history is None:
         history = ()
         if asked.previous_response_id is not None:
-            chain = await house.store.chain(visit.principal.key, asked.previous_response_id)
+            chain = await house.store.chain(visit.principal.tenant, asked.previous_response_id)
             history = tuple(message for turn in chain for message in (*turn.input, *turn.produced))
     order, keep = ordered(visit, asked, streamed=True)
     encoder = ResponseEncoder(id=order.response_id, created_at=keep.created_at_s, echo=keep.echo)

@@ -12,9 +12,9 @@ from callboard.serving.socket_message import MESSAGES
 from callboard.serving.stored_responses import cancel, delete, list_input_items, retrieve
 
 ROUTES = (
-    Route(method="GET", path="/", handle=root),
-    Route(method="GET", path="/health", handle=health),
-    Route(method="GET", path="/ready", handle=ready),
+    Route(method="GET", path="/", handle=root, scope=None),
+    Route(method="GET", path="/health", handle=health, scope=None),
+    Route(method="GET", path="/ready", handle=ready, scope=None),
     Route(method="GET", path="/v1/models", handle=models),
     Route(method="POST", path="/v1/chat/completions", handle=chat_completions, works=True),
     Route(method="POST", path="/v1/responses", handle=responses, works=True),

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from callboard.domain.principal import KeyScope
 from callboard.serving.visit import Handler
 
 Methods: TypeAlias = Mapping[str, "Route"]
@@ -23,12 +24,14 @@ class Route(Struct, frozen=True, kw_only=True):
 
     Attributes:
         works: Whether it takes one of the places for work, and is refused while draining.
+        scope: What a key must be for to come here; None lets everybody in, with or without one.
     """
 
     method: str
     path: str
     handle: Handler
     works: bool = False
+    scope: KeyScope | None = "client"
 
 
 class RouteTable:

@@ -47,7 +47,7 @@ async def retrieve(visit: Visit) -> None:
 async def delete(visit: Visit) -> None:
     """Delete a stored response; one that is live is given up."""
     record = await _found(visit)
-    change = DeleteResponse(tenant=visit.principal.key, id=record.id)
+    change = DeleteResponse(tenant=visit.principal.tenant, id=record.id)
     await visit.house.archivist.ask(Commit(changes=(change,)))
     await visit.house.give_up(decode_order(record.request).assistant, record.id)
     gone = {"id": record.id, "object": "response", "deleted": True}
@@ -166,7 +166,7 @@ async def _finished_at(visit: Visit, record: ResponseRecord) -> int:
 
 async def _found(visit: Visit) -> ResponseRecord:
     response_id = visit.parameters["response_id"]
-    record = await visit.house.store.response(visit.principal.key, response_id)
+    record = await visit.house.store.response(visit.principal.tenant, response_id)
     if record is None:
         raise NotFound(f"Response with id {response_id!r} not found.")
     return record

@@ -9,8 +9,8 @@ from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from callboard.domain.meter import Meter
+from callboard.domain.principal import Principal
 from callboard.domain.steps import in_turns
-from callboard.serving.auth import Principal
 from callboard.serving.exchange import Exchange
 from callboard.serving.house import House
 from callboard.wire.json import STEP_BYTES, checking

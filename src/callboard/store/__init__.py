@@ -12,7 +12,9 @@ from callboard.store.changes import (
     FinishReply,
     ForgetReply,
     PutConversation,
+    PutKey,
     RememberReply,
+    RevokeKey,
     UpdateConversation,
 )
 from callboard.store.hidden_rounds import HiddenRounds
@@ -50,9 +52,11 @@ __all__ = [
     "ItemRecord",
     "Order",
     "PutConversation",
+    "PutKey",
     "RememberReply",
     "ResponseRecord",
     "RetentionPolicy",
+    "RevokeKey",
     "Segment",
     "Status",
     "Store",

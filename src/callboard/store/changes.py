@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from callboard.domain.client_key import ClientKey
 from callboard.domain.message import Message
 from callboard.store.records import (
     LIVE,
@@ -189,6 +190,27 @@ class ForgetReply(Struct, frozen=True, kw_only=True, tag=True):
     key: str
 
 
+class PutKey(Struct, frozen=True, kw_only=True, tag=True):
+    """Keep a new client key.
+
+    Raises:
+        AlreadyExists: The id is taken.
+    """
+
+    key: ClientKey
+
+
+class RevokeKey(Struct, frozen=True, kw_only=True, tag=True):
+    """Revoke a client key, for good; one that is revoked already stays so since when it was.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+
+    id: str
+    revoked_at_s: int
+
+
 Change: TypeAlias = (
     BeginResponse
     | AppendEvents
@@ -202,4 +224,6 @@ Change: TypeAlias = (
     | RememberReply
     | FinishReply
     | ForgetReply
+    | PutKey
+    | RevokeKey
 )

@@ -28,6 +28,11 @@ def no_reply(key: str) -> NotFound:
     return NotFound(f"Nothing is known of the Idempotency-Key {key!r}.")
 
 
+def no_key(key_id: str) -> NotFound:
+    """There is no such client key."""
+    return NotFound(f"There is no key {key_id!r}.")
+
+
 def taken(kind: str, name: str) -> AlreadyExists:
     """There is one of this name already."""
     return AlreadyExists(f"There is a {kind} {name!r} already.")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from callboard.domain.client_key import ClientKey
 from callboard.errors import CallboardError
 from callboard.store.changes import Change
 from callboard.store.records import (
@@ -27,7 +28,7 @@ from callboard.store.records import (
 
 
 class Store(Protocol):
-    """Responses with their logs, conversations with their items, and replies.
+    """Responses with their logs, conversations with their items, replies, and client keys.
 
     Every method may raise `StoreUnavailable`: nothing is promised then, and it may be tried again.
     """
@@ -113,6 +114,12 @@ class Store(Protocol):
 
     async def reply(self, tenant: str, key: str) -> StoredReply | None:
         """What the request with this Idempotency-Key was answered with; None if the key is free."""
+
+    async def keys(self, after: int = 0) -> list[ClientKey]:
+        """The client keys that were made or revoked since change number ``after``, in that order."""
+
+    async def key_secret(self) -> bytes:
+        """What tokens are hashed with: random, made when it is first asked for, and never among the data."""
 
     async def claim_orphans(self, limit: int = 100) -> list[ResponseRecord]:
         """Take over live responses whose owner is gone, oldest first.

@@ -27,7 +27,7 @@ def closing_logfmt(time: str, line: RequestClosed) -> str:
     head = f'time={time} level={level} msg="request closed" request_id={logfmt_text(line.request_id)}'
     if line.response_id is not None:
         head += f" response_id={logfmt_text(line.response_id)}"
-    names = _familiar_names(line.assistant, line.provider, line.model, line.route)
+    names = _familiar_names(line.assistant, line.provider, line.model, line.route, line.key_id)
     status = "" if line.status is None else f" status={line.status}"
     error = "" if line.error_type is None else f" error_type={familiar_text(line.error_type)}"
     split, usage = line.time, line.usage
@@ -47,9 +47,17 @@ def closing_logfmt(time: str, line: RequestClosed) -> str:
 
 
 @lru_cache(maxsize=512)
-def _familiar_names(assistant: str | None, provider: str | None, model: str | None, route: str) -> str:
+def _familiar_names(
+    assistant: str | None, provider: str | None, model: str | None, route: str, key_id: str | None
+) -> str:
     """The part of the line that comes again and again."""
-    names = (("assistant", assistant), ("provider", provider), ("model", model), ("route", route))
+    names = (
+        ("assistant", assistant),
+        ("provider", provider),
+        ("model", model),
+        ("route", route),
+        ("key_id", key_id),
+    )
     return "".join([f" {key}={logfmt_text(name)}" for key, name in names if name is not None])
 
 
@@ -63,6 +71,7 @@ def closing_json(time: str, line: RequestClosed) -> str:
         ("provider", line.provider),
         ("model", line.model),
         ("route", line.route),
+        ("key_id", line.key_id),
     )
     head = "".join([f',"{key}":{json_value(value)}' for key, value in names if value is not None])
     status = "" if line.status is None else f',"status":{line.status}'

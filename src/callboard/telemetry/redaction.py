@@ -48,7 +48,7 @@ _URL = re.compile(
     re.VERBOSE,
 )
 _CREDENTIAL = re.compile(
-    r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}|\b(sk|pk|key|ghp|xox[abp])[-_][A-Za-z0-9_-]{8,}"
+    r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}|\b(sk|pk|cb|key|ghp|xox[abp])[-_][A-Za-z0-9_-]{8,}"
 )
 _ENCODED = re.compile(r"(?:data:[^\s,]{0,100},)?[A-Za-z0-9+/_=-]{128,}")
 

@@ -146,6 +146,7 @@ REQUEST_CLOSED = Event(
     "A request is over, however it ended; one line for each. At level WARN where the status is 500 or above.",
     (
         Field("route", "string", "the door it came through"),
+        Field("key_id", "string", "the client key it came with, where one was needed"),
         Field("status", "integer", "HTTP status sent; 499 where the client left first"),
         Field("stream", "boolean", "whether the answer was streamed"),
         Field("wall_ms", "number", "from its arrival to its end", "ms"),

@@ -5,12 +5,14 @@ It keeps the whole contract but durability: a commit is done at once, and gone w
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from anyio.lowlevel import checkpoint
 
+from callboard.domain.client_key import ClientKey
 from callboard.errors import CallboardError, NotFound, StoreUnavailable, UnknownResponse
 from callboard.store.changes import Change
 from callboard.store.in_memory.tables import ResponseRow, Tables
@@ -30,12 +32,15 @@ from callboard.store.retention import Holding, superfluous
 
 T = TypeVar("T")
 
+KEY_SECRET_BYTES = 32
+
 
 class InMemoryStore:
     """A `callboard.store.store.Store` that lives as long as the process; nobody else can claim from it."""
 
     def __init__(self) -> None:
         self._tables = Tables()
+        self._key_secret = secrets.token_bytes(KEY_SECRET_BYTES)
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Do ``changes``, all or none."""
@@ -128,6 +133,15 @@ class InMemoryStore:
     async def reply(self, tenant: str, key: str) -> StoredReply | None:
         """What a key was answered with, or None."""
         return self._tables.replies.get((tenant, key))
+
+    async def keys(self, after: int = 0) -> list[ClientKey]:
+        """The client keys that changed since change number ``after``."""
+        changed = [key for key in self._tables.keys.values() if key.version > after]
+        return sorted(changed, key=lambda key: key.version)
+
+    async def key_secret(self) -> bytes:
+        """What tokens are hashed with."""
+        return self._key_secret
 
     async def claim_orphans(self, limit: int = 100) -> list[ResponseRecord]:
         """None: what is live here is this process's, and ends with it."""

@@ -9,6 +9,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from callboard.domain.client_key import ClientKey
 from callboard.errors import CallboardError
 from callboard.store.changes import (
     AppendEvents,
@@ -22,7 +23,9 @@ from callboard.store.changes import (
     FinishReply,
     ForgetReply,
     PutConversation,
+    PutKey,
     RememberReply,
+    RevokeKey,
     UpdateConversation,
 )
 from callboard.store.in_memory.journal import Journal
@@ -32,6 +35,7 @@ from callboard.store.refusals import (
     log_moved_on,
     no_conversation,
     no_item,
+    no_key,
     no_reply,
     no_response,
     taken,
@@ -79,6 +83,7 @@ class Tables:
         self.conversations: dict[str, ConversationRow] = {}
         self.items: dict[str, dict[str, ItemRecord]] = {}
         self.replies: dict[tuple[str, str], StoredReply] = {}
+        self.keys: dict[str, ClientKey] = {}
         self._numbers = 0
 
     def apply(self, changes: Sequence[Change]) -> None:
@@ -170,16 +175,10 @@ class Tables:
                 PutConversation() | UpdateConversation() | DeleteConversation() | AppendItems() | DeleteItem()
             ):
                 self._apply_to_conversation(change, journal)
-            case RememberReply():
-                place = (change.reply.tenant, change.reply.key)
-                if place in self.replies:
-                    raise taken("Idempotency-Key", change.reply.key)
-                journal.put(self.replies, place, change.reply)
-            case FinishReply():
-                self._finish_reply(change, journal)
-            case ForgetReply():
-                if (change.tenant, change.key) in self.replies:
-                    journal.drop(self.replies, (change.tenant, change.key))
+            case RememberReply() | FinishReply() | ForgetReply():
+                self._apply_to_reply(change, journal)
+            case PutKey() | RevokeKey():
+                self._apply_to_key(change, journal)
             case _:
                 assert_never(change)
 
@@ -316,6 +315,19 @@ class Tables:
 
     # Replies.
 
+    def _apply_to_reply(self, change: RememberReply | FinishReply | ForgetReply, journal: Journal) -> None:
+        match change:
+            case RememberReply():
+                place = (change.reply.tenant, change.reply.key)
+                if place in self.replies:
+                    raise taken("Idempotency-Key", change.reply.key)
+                journal.put(self.replies, place, change.reply)
+            case FinishReply():
+                self._finish_reply(change, journal)
+            case ForgetReply():
+                if (change.tenant, change.key) in self.replies:
+                    journal.drop(self.replies, (change.tenant, change.key))
+
     def _finish_reply(self, change: FinishReply, journal: Journal) -> None:
         place = (change.tenant, change.key)
         reply = self.replies.get(place)
@@ -329,3 +341,19 @@ class Tables:
             body=change.body,
         )
         journal.put(self.replies, place, reply)
+
+    # Keys.
+
+    def _apply_to_key(self, change: PutKey | RevokeKey, journal: Journal) -> None:
+        match change:
+            case PutKey(key=key):
+                if key.id in self.keys:
+                    raise taken("key", key.id)
+                journal.put(self.keys, key.id, replace(key, version=self._number()))
+            case RevokeKey(id=key_id):
+                known = self.keys.get(key_id)
+                if known is None:
+                    raise no_key(key_id)
+                if known.revoked_at_s is None:
+                    revoked = replace(known, revoked_at_s=change.revoked_at_s, version=self._number())
+                    journal.put(self.keys, key_id, revoked)

@@ -7,6 +7,9 @@ names that clients see are kept once, in ``id``.
 ``responses`` holds what changes while a response lives, ``inputs`` what it began with, so that neither is
 rewritten with the other. ``owner`` is set while a response is live and not deleted. ``deleted`` marks one
 that is kept for the chains of those that continue it.
+
+``keys`` holds client keys, without their secrets; ``changed`` numbers the changes to them, so that who knows
+them all asks for the new ones only.
 """
 
 from __future__ import annotations
@@ -95,7 +98,16 @@ CREATE INDEX replies_by_response ON replies (response_id) WHERE response_id IS N
 CREATE INDEX replies_by_age ON replies (created_at_s);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_KEYS = """
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    changed INTEGER NOT NULL UNIQUE,
+    revoked_at_s INTEGER,
+    key BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS)
 
 
 def migrate(connection: apsw.Connection, steps: tuple[str, ...] = MIGRATIONS) -> None:

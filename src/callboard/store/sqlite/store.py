@@ -18,6 +18,7 @@ import anyio
 import apsw
 from anyio import CapacityLimiter, to_thread
 
+from callboard.domain.client_key import ClientKey
 from callboard.errors import CallboardError, StoreUnavailable
 from callboard.store.changes import Change
 from callboard.store.records import (
@@ -31,7 +32,7 @@ from callboard.store.records import (
     StoreReport,
     TurnRecord,
 )
-from callboard.store.sqlite import conversations, replies, responses, upkeep
+from callboard.store.sqlite import conversations, keys, replies, responses, upkeep
 from callboard.store.sqlite.engine import (
     Place,
     connect_reader,
@@ -43,6 +44,7 @@ from callboard.store.sqlite.engine import (
 )
 from callboard.store.sqlite.faults import UNAVAILABLE, faults_translated, unavailable
 from callboard.store.sqlite.group import Batches, GroupCommit, Outcomes
+from callboard.store.sqlite.key_secret import key_secret
 from callboard.store.sqlite.mounts import mounts, refuse_networked
 from callboard.store.sqlite.owners import Owner
 from callboard.store.sqlite.schema import migrate
@@ -135,6 +137,15 @@ class SqliteStore:
     async def reply(self, tenant: str, key: str) -> StoredReply | None:
         """What a key was answered with, or None."""
         return await self._read(partial(replies.reply, tenant=tenant, key=key))
+
+    async def keys(self, after: int = 0) -> list[ClientKey]:
+        """The client keys that changed since change number ``after``."""
+        return await self._read(partial(keys.changed, after=after))
+
+    async def key_secret(self) -> bytes:
+        """What tokens are hashed with: the file ``-key-secret`` beside the database."""
+        with faults_translated():
+            return await to_thread.run_sync(key_secret, self._place.path, limiter=self._reading)
 
     async def claim_orphans(self, limit: int = 100) -> list[ResponseRecord]:
         """Take over live responses of stores that are closed, or whose process is gone."""
@@ -242,7 +253,7 @@ async def open_sqlite(
     """Open the store in the file ``path``, made if it is missing; closed on the way out.
 
     Args:
-        path: Of the database. It has company: ``-wal``, ``-shm`` and ``-owner-…`` beside it.
+        path: Of the database. It has company: ``-wal``, ``-shm``, ``-owner-…`` and ``-key-secret`` beside it.
         readers: How many threads read at once.
         busy_timeout_s: How long to wait for other processes that write.
         vfs: Name of SQLite's file system layer, for tests; "" is its own.

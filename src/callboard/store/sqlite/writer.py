@@ -21,10 +21,12 @@ from callboard.store.changes import (
     FinishReply,
     ForgetReply,
     PutConversation,
+    PutKey,
     RememberReply,
+    RevokeKey,
     UpdateConversation,
 )
-from callboard.store.sqlite import conversations, replies, responses
+from callboard.store.sqlite import conversations, keys, replies, responses
 from callboard.store.sqlite.engine import transaction
 from callboard.store.sqlite.faults import UNAVAILABLE, unavailable
 
@@ -121,5 +123,7 @@ class Writer:
                 conversations.apply(connection, change)
             case RememberReply() | FinishReply() | ForgetReply():
                 replies.apply(connection, change)
+            case PutKey() | RevokeKey():
+                keys.apply(connection, change)
             case _:
                 assert_never(change)
