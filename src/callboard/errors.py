@@ -8,15 +8,15 @@
     │   │   ├── LocalWireError      bytes from our client break their dialect            400
     │   │   ├── UnreadableRequest   the HTTP message itself is broken, or came too slowly 400…505
     │   │   ├── ContextTooLong      the prompt does not fit the model's window           400
+    │   │   ├── KeyReused           the Idempotency-Key came with another request before 422
     │   │   └── InvalidArguments    a tool was called with arguments its schema refuses  400
     │   ├── Unauthenticated         no key, or not one of ours                           401
     │   ├── PermissionDenied        the key may not do this                              403
     │   ├── NotFound                the named thing does not exist, or is not yours      404
-    │   │   ├── UnknownModel
-    │   │   ├── UnknownAssistant
+    │   │   ├── UnknownModel, UnknownAssistant
     │   │   └── UnknownResponse     previous_response_id names no stored response
     │   ├── Conflict                what is stored meanwhile stands against it           409
-    │   │   └── VersionConflict, AlreadyExists
+    │   │   └── VersionConflict, AlreadyExists, StillUnderWay
     │   ├── MethodNotAllowed        the route exists, not for this HTTP method           405
     │   ├── TooLarge                the body, or a header, exceeds its limit              413
     │   ├── UnsupportedMedia        the body's type or compression is not accepted       415
@@ -74,9 +74,7 @@ class Refusal(CallboardError):
 class InvalidRequest(Refusal):
     """The request cannot be served as it stands.
 
-    Attributes:
-        param: Path of the offending field in the client's own dialect, e.g. ``messages[2].content``.
-        code: Machine-readable detail in the dialect's vocabulary, e.g. ``unsupported_value``.
+    ``param`` is a path in the client's dialect, e.g. ``messages[2].content``; ``code`` a word of its.
     """
 
     type: ClassVar[str] = "invalid_request"
@@ -104,6 +102,12 @@ class ContextTooLong(InvalidRequest):
     """The prompt does not fit into the model's window."""
 
     type: ClassVar[str] = "context_length_exceeded"
+
+
+class KeyReused(InvalidRequest):
+    """The Idempotency-Key came with another request before."""
+
+    status_hint: ClassVar[int] = 422
 
 
 class InvalidArguments(InvalidRequest):
@@ -166,6 +170,12 @@ class AlreadyExists(Conflict):
     """The id or key is taken."""
 
 
+class StillUnderWay(Conflict):
+    """The request that first came with this Idempotency-Key has no answer yet; ask again soon."""
+
+    retryable: ClassVar[bool] = True
+
+
 class TooLarge(Refusal):
     """A body or a header exceeds its limit."""
 
@@ -195,11 +205,7 @@ class Misdirected(Refusal):
 
 
 class RateLimited(Refusal):
-    """A bucket is empty.
-
-    Attributes:
-        retry_after_s: Seconds until the same call could be admitted; None where it never could.
-    """
+    """A bucket is empty; ``retry_after_s`` seconds until it could be admitted, None where it never could."""
 
     type: ClassVar[str] = "rate_limit_exceeded"
     retryable: ClassVar[bool] = True
@@ -217,11 +223,7 @@ class BudgetExceeded(RateLimited):
 
 
 class Overloaded(Refusal):
-    """There is no room right now.
-
-    Attributes:
-        retry_after_s: Seconds after which trying again is sensible.
-    """
+    """There is no room right now; trying again is sensible after ``retry_after_s`` seconds."""
 
     type: ClassVar[str] = "overloaded"
     retryable: ClassVar[bool] = True

@@ -45,10 +45,16 @@ def start(
     choice: ToolChoice | None = None,
     max_rounds: int = 25,
     max_total_tokens: int | None = None,
+    max_calls: int | None = None,
 ) -> Generate:
     tools = tuple(ToolDefinition(name=name) for name in (*own, *clients))
     request = GenerationRequest(model="m", messages=(user_text("hi"),), tools=tools, tool_choice=choice)
-    policy = TurnPolicy(own_tools=frozenset(own), max_rounds=max_rounds, max_total_tokens=max_total_tokens)
+    policy = TurnPolicy(
+        own_tools=frozenset(own),
+        max_rounds=max_rounds,
+        max_total_tokens=max_total_tokens,
+        max_calls=max_calls,
+    )
     return begin(request, policy)
 
 
@@ -188,11 +194,45 @@ GENERATIONS = st.lists(
 )
 
 
-@given(GENERATIONS, st.integers(min_value=1, max_value=3))
+def test_calls_beyond_the_limit_are_refused_and_the_model_goes_on_without_tools() -> None:
+    one, two, three = (call("add", f"c{number}") for number in (1, 2, 3))
+    step = after_generation(start(max_calls=2).state, answer(one, two, three, stop="tool_use"))
+    assert isinstance(step, RunTools)
+    assert (step.calls, step.refused) == ((one, two), (three,))
+    following = after_tools(step, (result(one), result(two)))
+    assert isinstance(following, Generate)
+    results = tool_results(following.state.request.messages[-1])
+    assert [(each.tool_use_id, each.is_error) for each in results] == [
+        ("c1", False),
+        ("c2", False),
+        ("c3", True),
+    ]
+    assert following.state.request.tool_choice == ToolChoice(mode="none")
+    insisting = after_generation(following.state, answer(call("add", "c4"), stop="tool_use"))
+    assert isinstance(insisting, Generate)
+    assert tool_results(insisting.state.request.messages[-1])[0].is_error
+
+
+def test_the_limit_of_calls_leaves_the_clients_tools_alone() -> None:
+    state = start(clients=("shell",), max_calls=1).state
+    step = after_generation(state, answer(call("add"), stop="tool_use"))
+    assert isinstance(step, RunTools)
+    following = after_tools(step, (result(call("add")),))
+    assert isinstance(following, Generate)
+    assert following.state.request.tool_choice is None
+    mixed = answer(call("add", "c2"), call("shell", "c3"), stop="tool_use")
+    last = after_generation(following.state, mixed)
+    assert isinstance(last, Finish)
+    assert last.reason == "client_tools"
+    assert [each.tool_use_id for each in tool_results(last.state.produced[-1])] == ["c2"]
+
+
+@given(GENERATIONS, st.integers(min_value=1, max_value=3), st.one_of(st.none(), st.integers(1, 3)))
 def test_whatever_the_model_does_calls_and_results_stay_paired(
-    script: list[tuple[list[str], StopReason]], max_rounds: int
+    script: list[tuple[list[str], StopReason]], max_rounds: int, max_calls: int | None
 ) -> None:
-    step: Generate | RunTools | Finish = start(clients=("shell",), max_rounds=max_rounds)
+    first = start(clients=("shell",), max_rounds=max_rounds, max_calls=max_calls)
+    step: Generate | RunTools | Finish = first
     number = 0
     for names, stop in script:
         if isinstance(step, Finish):
@@ -212,3 +252,4 @@ def test_whatever_the_model_does_calls_and_results_stay_paired(
         assert open_ids
     assert_paired(step.state.request.messages, open_ids=open_ids)
     assert step.state.rounds <= max_rounds
+    assert max_calls is None or step.state.calls <= max_calls

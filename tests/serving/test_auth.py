@@ -31,7 +31,10 @@ from tests.fakes.served import served
 pytestmark = pytest.mark.anyio
 
 PUBLIC = {"/", "/health", "/ready"}
-PLACES = [(route.method, route.path.format(response_id="resp_1")) for route in ROUTES]
+PLACES = [
+    (route.method, route.path.format(response_id="resp_1", conversation_id="conv_1", item_id="msg_1"))
+    for route in ROUTES
+]
 ELSEWHERE = [
     ("GET", "/nothing"),
     ("POST", "/health"),

@@ -168,7 +168,11 @@ async def test_an_answer_that_hits_the_limit_is_incomplete() -> None:
 
 async def test_what_only_other_servers_know_does_no_harm() -> None:
     """As a well-known coding agent sends it."""
-    tools = [SHELL, {"type": "web_search"}, {"type": "namespace", "name": "n", "tools": []}]
+    tools = [
+        SHELL,
+        {"type": "web_search"},
+        {"type": "namespace", "name": "n", "description": "d", "tools": []},
+    ]
     given = [
         {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "be kind"}]},
         {"type": "ghost_snapshot", "ghost_commit": {}},
@@ -189,14 +193,14 @@ async def test_what_only_other_servers_know_does_no_harm() -> None:
         answer = await server.client.post("/v1/responses", json=asked)
     response = data_of(answer.text)[-1]["response"]
     assert response["output"][0]["content"][0]["text"] == "echo: hi"
-    assert [tool["name"] for tool in response["tools"]] == ["shell"]
+    assert [tool["type"] for tool in response["tools"]] == ["function", "web_search", "namespace"]
 
 
 @pytest.mark.parametrize(
     "raw, status, param, code",
     [
         (b"{", 400, None, "invalid_json"),
-        (b'{"model": "demo-model"}', 400, "input", "invalid_type"),
+        (b'{"model": "demo-model"}', 400, "input", "missing_required_parameter"),
         (
             b'{"model": "demo-model", "input": "hi", "background": true, "store": false}',
             400,

@@ -271,7 +271,7 @@ async def test_a_warm_up_follows_what_is_stored_and_is_not_stored_itself() -> No
             {"type": "response.create", "model": "demo-model", "input": []},
             400,
             "input",
-            "invalid_request_error",
+            "invalid_value",
         ),
     ],
 )

@@ -212,6 +212,40 @@ async def test_a_responses_client_sends_reasoning_back_and_it_arrives_as_it_was_
     ]
 
 
+async def test_what_only_the_upstream_knows_reaches_it_from_what_is_kept_too() -> None:
+    search: Json = {"type": "web_search"}
+    found: Json = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    async with before_upstream() as (front, upstream):
+        upstream.queue(answers(message("one"))[0], answers(message("two"))[0])
+        given = [{"role": "user", "content": "hi"}, found]
+        asked = responses_body(given, tools=[search], tool_choice=search)
+        first = (await front.client.post(RESPONSES, json=asked)).json()
+        await front.client.post(RESPONSES, json=responses_body(previous_response_id=first["id"]))
+        once: Any = (await upstream.exchange(0)).json()
+        again: Any = (await upstream.exchange(1)).json()
+    assert (once["tools"], once["tool_choice"]) == ([search], search)
+    assert once["input"][1] == again["input"][1] == found
+
+
+async def test_thoughts_of_one_name_do_not_keep_a_turn_out_of_its_conversation() -> None:
+    thought = reasoning(item_id="rs_up", encrypted="gAAAA-secret")
+    async with before_upstream() as (front, upstream):
+        for _ in range(2):
+            upstream.queue(answers(thought, message("one"))[0])
+        begun = (await front.client.post("/v1/conversations", json={})).json()["id"]
+        for _ in range(2):
+            asked = responses_body(conversation=begun)
+            assert (await front.client.post(RESPONSES, json=asked)).status_code == 200
+        page = (await front.client.get(f"/v1/conversations/{begun}/items?order=asc")).json()["data"]
+        sent = items_of(await upstream.exchange(1))
+    thoughts = [item for item in page if item["type"] == "reasoning"]
+    assert len(page) == 6
+    assert thoughts[0]["id"] == "rs_up"
+    assert thoughts[1]["id"].startswith("rs_")
+    assert thoughts[1]["id"] != "rs_up"
+    assert [item["id"] for item in sent if item["type"] == "reasoning"] == ["rs_up"]
+
+
 @pytest.mark.parametrize("path", [CHAT, RESPONSES])
 async def test_reasoning_goes_along_from_round_to_round_of_our_own_tools(path: str) -> None:
     thought = reasoning(item_id="rs_up", encrypted="gAAAA-secret")

@@ -20,7 +20,8 @@ from tests.fakes.served import Served, served
 
 pytestmark = pytest.mark.anyio
 
-WITH_IDS = [(route.method, route.path) for route in ROUTES if "{" in route.path]
+WITH_IDS = [(route.method, route.path) for route in ROUTES if "{response_id}" in route.path]
+IN_CONVERSATIONS = [(route.method, route.path) for route in ROUTES if "{conversation_id}" in route.path]
 SHELL = {"type": "function", "function": {"name": "shell", "parameters": {"type": "object"}}}
 
 
@@ -57,7 +58,30 @@ def outside(got: httpx2.Response, response_id: str) -> tuple[object, ...]:
 
 
 def test_there_are_routes_to_try() -> None:
+    every = [route for route in ROUTES if "{" in route.path]
     assert len(WITH_IDS) >= 4
+    assert len(IN_CONVERSATIONS) >= 7
+    assert len(WITH_IDS) + len(IN_CONVERSATIONS) == len(every)
+
+
+async def test_a_foreign_conversation_is_missing_byte_for_byte_and_stays_as_it_is() -> None:
+    item = {"type": "message", "role": "user", "content": "mine"}
+    async with sides(Stage(demo=Script()), "ours", "theirs") as (ours, theirs):
+        made = (await ours.ask("POST", "/v1/conversations", {"items": [item]})).json()["id"]
+        missing = made[:-4] + ("0000" if made[-4:] != "0000" else "1111")
+        before = await ours.ask("GET", f"/v1/conversations/{made}/items")
+        kept = before.json()["data"][0]["id"]
+        for method, path in IN_CONVERSATIONS:
+            body = {"items": [item], "metadata": {"a": "b"}} if method == "POST" else None
+            foreign = await theirs.ask(method, path.format(conversation_id=made, item_id=kept), body)
+            absent = await theirs.ask(method, path.format(conversation_id=missing, item_id=kept), body)
+            assert foreign.status_code == 404, (method, path)
+            assert outside(foreign, made) == outside(absent, missing), (method, path)
+        turns = [await theirs.make("go on", None, conversation=name) for name in (made, missing)]
+        assert [turn.status_code for turn in turns] == [404, 404]
+        assert outside(turns[0], made) == outside(turns[1], missing)
+        after = await ours.ask("GET", f"/v1/conversations/{made}/items")
+    assert after.json() == before.json()
 
 
 @pytest.mark.parametrize("query", ["", "?stream=true", "?stream=true&starting_after=0", "?limit=5&order=asc"])

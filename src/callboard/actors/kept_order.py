@@ -41,6 +41,7 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         assistant: Who answers it.
         request_id: Of the request that ordered it, for the log.
+        max_tool_calls: As `callboard.actors.order.TurnOrder` has it.
         echo: What the client's dialect repeats of its request; opaque here.
         principal: Who ordered it; orders from before there were keys have none.
     """
@@ -49,6 +50,7 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request: KeptRequest
     request_id: str = ""
     truncation: Literal["auto", "disabled"] = "disabled"
+    max_tool_calls: int | None = None
     echo: Raw = Raw(b"null")
     principal: Principal | None = None
 

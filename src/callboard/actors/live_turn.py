@@ -21,17 +21,20 @@ from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
 from callboard.actors import turn
+from callboard.actors.conversation import Thread, earlier
 from callboard.actors.generation import LiveGeneration
 from callboard.actors.numbering import Numbering
 from callboard.actors.order import AssistantSpec, Company, TurnOrder, record_of
 from callboard.actors.progress import Progress
 from callboard.actors.recorder import Recorder
+from callboard.actors.telling import Telling
 from callboard.actors.tool_call import run_tool
 from callboard.actors.tool_runner import ListTools
 from callboard.domain.block import TextBlock, ToolUseBlock
 from callboard.domain.budget import prompt_budget, shortening
-from callboard.domain.delta import BlockStarted, GenerationStarted, GenerationStopped
+from callboard.domain.delta import GenerationStarted, GenerationStopped
 from callboard.domain.generation import Generation, GenerationRequest
+from callboard.domain.item import lifted, together
 from callboard.domain.message import tool_uses
 from callboard.domain.observation import (
     CommandCompleted,
@@ -62,14 +65,6 @@ LAST_WRITE_S = 5.0
 """Time for the store to take the end of a turn that broke off."""
 
 
-async def show(send: MemoryObjectSendStream[TurnEvent], event: TurnEvent) -> None:
-    """Hand an event over; waits only while the reader is behind."""
-    try:
-        send.send_nowait(event)
-    except anyio.WouldBlock:
-        await send.send(event)
-
-
 class LiveTurn:
     """See the module's docstring. Used once.
 
@@ -98,14 +93,16 @@ class LiveTurn:
         if recorder is None and order.keep is not None:
             recorder = Recorder(company.archivist, record_of(order, order.keep, spec.name, spec.model))
         self._recorder = recorder
-        self._send: MemoryObjectSendStream[TurnEvent] | None = None
+        asked_in = order.conversation_id
+        self._thread = None if asked_in is None else Thread(company, order, asked_in)
+        self._telling = Telling(order, recorder, self._thread)
         self._numbering = Numbering()
         self._begun = False
         self._state: turn.TurnState | None = None
 
     async def produce(self, send: MemoryObjectSendStream[TurnEvent]) -> None:
         """Run the turn from its first event to its last, for one reader."""
-        self._send = send
+        self._telling.reader = send
         await self._account_for(self._perform)
 
     async def undertake(self) -> None:
@@ -163,18 +160,17 @@ class LiveTurn:
     async def _begin(self) -> tuple[turn.Step, Progress | None]:
         """The first step; where the turn is continued, with what was done of it."""
         order = self._order
-        history = order.history
-        if order.previous_response_id is not None:
-            chain = await self._company.store.chain(order.principal.tenant, order.previous_response_id)
-            history = tuple(message for link in chain for message in (*link.input, *link.produced))
         tenant = order.principal.tenant
         restored = await in_turns(self._company.hidden.restoring(order.request.messages, key=tenant))
+        system, history = order.request.system, order.history
+        if order.previous_response_id is not None or order.conversation_id is not None:
+            before, kept = lifted(await earlier(self._company.store, order))
+            history, system = together(kept), (*before, *system)
         joined = await in_turns(joining((*history, *restored)))
         messages = await in_turns(repairing(joined))
         own = await self._own_tools()
         asked = order.request
         order.principal.check_model(asked.model or self._spec.model)
-        system = asked.system
         if self._spec.instructions:
             system = (TextBlock(text=self._spec.instructions), *system)
         # Ours first, in their sources' stable order: a provider's prompt cache lives on equal beginnings.
@@ -188,7 +184,9 @@ class LiveTurn:
             max_output_tokens=asked.max_output_tokens or self._spec.max_output_tokens,
         )
         policy = turn.TurnPolicy(
-            own_tools=frozenset(tool.name for tool in own), max_rounds=self._spec.max_rounds
+            own_tools=frozenset(tool.name for tool in own),
+            max_rounds=self._spec.max_rounds,
+            max_calls=order.max_tool_calls,
         )
         first = turn.begin(request, policy)
         return self._continued(first) if self._log else (first, None)
@@ -198,10 +196,13 @@ class LiveTurn:
     ) -> tuple[turn.Generate | turn.RunTools | turn.Finish, Progress]:
         progress = Progress(first)
         progress.feed(self._log)
+        if self._thread is not None:
+            for event in self._log:
+                self._thread.feed(event)
         if progress.within_a_generation:
             interrupted = TurnInterrupted()
             progress.feed((interrupted,))
-            self._log_only(interrupted)
+            self._telling.log(interrupted)
         self._begun = progress.begun
         self._numbering = Numbering(progress.shown)
         return progress.step, progress
@@ -224,7 +225,7 @@ class LiveTurn:
     # --- the steps
     # ------------------------------------------------------------------------------------------
 
-    async def _generate(self, state: turn.TurnState) -> turn.RunTools | turn.Finish:
+    async def _generate(self, state: turn.TurnState) -> turn.Step:
         meter = self._meter
         request = await self._sendable(state.request)
         waiting = await LiveGeneration.of(
@@ -233,12 +234,14 @@ class LiveTurn:
         async with waiting as generation:
             if not self._begun:
                 self._begun = True
-                await self._tell(GenerationStarted(id=self._order.response_id, model=generation.model))
+                await self._telling.tell(
+                    GenerationStarted(id=self._order.response_id, model=generation.model)
+                )
             self._numbering.next_generation()
             async for event in generation:
                 shown = self._numbering.shown(event, hide=lambda call: turn.runs_here(state, call))
                 if shown is not None:
-                    await self._tell(shown)
+                    await self._telling.tell(shown)
         result = generation.result
         if result is None:
             raise RuntimeError("a generation ended without its last event and without an error")
@@ -252,7 +255,7 @@ class LiveTurn:
                 tokens=usage.total_tokens if usage is not None else 0,
             )
         )
-        self._log_only(_round_of(state, result))
+        self._telling.log(_round_of(state, result))
         return turn.after_generation(state, result)
 
     async def _sendable(self, request: GenerationRequest) -> GenerationRequest:
@@ -271,7 +274,9 @@ class LiveTurn:
         started = frozenset(done.started if done is not None else ())
         # A model that gives two calls one name means one call.
         calls = {call.id: call for call in step.calls if call.id not in results}
-        await self._announce([call for call in calls.values() if call.id not in started])
+        await self._telling.announce(
+            [ToolStarted(call=call) for call in calls.values() if call.id not in started]
+        )
         places = CapacityLimiter(PARALLEL_CALLS)
         offered = step.state.policy.own_tools
 
@@ -280,7 +285,7 @@ class LiveTurn:
                 again = call.id in started
                 result = await run_tool(self._company, self._meter, call, offered=offered, again=again)
             results[call.id] = result
-            await self._tell(ToolFinished(name=call.name, result=result))
+            await self._telling.tell(ToolFinished(name=call.name, result=result))
 
         self._meter.enter("tool")
         try:
@@ -291,42 +296,32 @@ class LiveTurn:
             self._meter.enter("own")
         return turn.after_tools(step, tuple(results[call.id] for call in step.calls))
 
-    async def _announce(self, calls: Sequence[ToolUseBlock]) -> None:
-        """Say what is going to be run, before it is."""
-        events = [ToolStarted(call=call) for call in calls]
-        if self._recorder is not None:
-            for event in events:
-                self._recorder.add(event)
-            await self._recorder.settle()
-        if self._send is not None:
-            for event in events:
-                await show(self._send, event)
-
     # --- the end
     # --------------------------------------------------------------------------------------------
 
     async def _finish(self, finish: turn.Finish) -> None:
         order, state, recorder = self._order, finish.state, self._recorder
         last = GenerationStopped(stop_reason=finish.stop_reason, usage=state.usage)
+        produced, now_s = state.produced, int(self._company.now_s())
         if recorder is not None:
             recorder.add(last)
-            self._meter.finished_at_s = now_s = int(self._company.now_s())
-            produced = state.produced
+            self._meter.finished_at_s = now_s
             complete = is_complete(finish.stop_reason, (block for each in produced for block in each.content))
-            await recorder.end("completed" if complete else "incomplete", produced, now_s)
-        if finish.reason == "client_tools" and len(state.produced) > 1:
+            await recorder.end("completed" if complete else "incomplete", produced, now_s, self._thread)
+        elif self._thread is not None:
+            await self._thread.commit((), produced, now_s)
+        if finish.reason == "client_tools" and len(produced) > 1:
             # Who sends the conversation back himself sends it without what our tools found.
             shown = frozenset(
                 call.id
-                for message in state.produced
+                for message in produced
                 for call in tool_uses(message)
                 if not turn.runs_here(state, call)
             )
-            self._company.hidden.remember(shown, state.produced, key=order.principal.tenant)
+            self._company.hidden.remember(shown, produced, key=order.principal.tenant)
         if order.told is not None:
             order.told(state.request.messages)
-        if self._send is not None:
-            await show(self._send, last)
+        await self._telling.show(last)
 
     async def _break_off(self, error: BaseException) -> None:
         """Keep how far the turn came. Nobody was told of one that is not stored yet, so it has not been."""
@@ -349,35 +344,6 @@ class LiveTurn:
                 pass  # somebody else has ended it, or deleted it, and that is why we are here
             except CallboardError as unwritten:
                 self._observe(EndNotKept(response_id=self._order.response_id, error_type=unwritten.type))
-
-    # --- telling
-    # --------------------------------------------------------------------------------------------
-
-    async def _tell(self, event: TurnEvent) -> None:
-        """Log an event, and show it to the reader when what has to be durable before is."""
-        recorder = self._recorder
-        if recorder is not None:
-            recorder.add(event)
-            if self._is_boundary(event):
-                await recorder.settle()
-        if self._send is not None:
-            await show(self._send, event)
-
-    def _is_boundary(self, event: TurnEvent) -> bool:
-        """Whether ``event`` must be durable before anything follows from it.
-
-        The first block is shown to begin after the answer; each further one tells that the one before is
-        whole.
-        """
-        if isinstance(event, ToolFinished):
-            return True
-        if self._send is None or self._order.keep is None or not self._order.keep.streamed:
-            return False
-        return isinstance(event, GenerationStarted) or (isinstance(event, BlockStarted) and event.index > 0)
-
-    def _log_only(self, event: LogEvent) -> None:
-        if self._recorder is not None:
-            self._recorder.add(event)
 
     def _observe(self, observation: Observation) -> None:
         self._company.observe(observation)

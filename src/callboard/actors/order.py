@@ -18,6 +18,7 @@ from callboard.actors.kept_order import (
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.tool_runner import ToolRunner
 from callboard.domain.generation import GenerationRequest
+from callboard.domain.item import lifted, together
 from callboard.domain.message import Message
 from callboard.domain.meter import Meter
 from callboard.domain.model import ModelTraits
@@ -87,8 +88,11 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
         response_id: The answer's name, chosen by the asker.
         principal: Whose limits, history, models and tools apply.
         meter: The request's running account; the turn writes to it until the stream is left.
+        items: What the client said, item by item (`callboard.domain.item`), where that is more than
+            ``request.messages`` say: which of them were given together, and instructions among them.
         previous_response_id: The stored answer that this turn follows.
         history: What went before where that is stored nowhere; not together with ``previous_response_id``.
+        conversation_id: The conversation that it stands in; not together with ``previous_response_id``.
         keep: How the turn is kept, so that a later one can follow it; None keeps nothing.
         told: Called with the whole conversation, this turn's answer included, when the turn has come to its
             end, and before its last event is shown.
@@ -97,17 +101,26 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
             ``disabled`` sends everything, and what does not fit is the provider's to refuse: it is for
             clients that keep their conversations themselves and must not lose any of one unawares.
             Source: OpenAI Responses API, "Create a model response", ``truncation``.
+        max_tool_calls: Calls of our own tools that may be run; None leaves it to the assistant's rounds.
     """
 
     request: GenerationRequest
     response_id: str
     principal: Principal
     meter: Meter
+    items: tuple[Message, ...] = ()
     previous_response_id: str | None = None
     history: tuple[Message, ...] = ()
+    conversation_id: str | None = None
     keep: Keeping | None = None
     told: Callable[[tuple[Message, ...]], None] | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
+    max_tool_calls: int | None = None
+
+    @property
+    def input(self) -> tuple[Message, ...]:
+        """The turn's own input, as it is kept."""
+        return self.items or self.request.messages
 
 
 def record_of(order: TurnOrder, keep: Keeping, assistant: str, default_model: str = "") -> ResponseRecord:
@@ -117,6 +130,7 @@ def record_of(order: TurnOrder, keep: Keeping, assistant: str, default_model: st
         request=kept_request(order.request),
         request_id=order.meter.request_id,
         truncation=order.truncation,
+        max_tool_calls=order.max_tool_calls,
         echo=keep.echo,
         principal=order.principal,
     )
@@ -128,8 +142,9 @@ def record_of(order: TurnOrder, keep: Keeping, assistant: str, default_model: st
         model=order.request.model or default_model,
         background=keep.background,
         previous_id=order.previous_response_id,
+        conversation_id=order.conversation_id,
         request=encode_order(kept),
-        input=order.request.messages,
+        input=order.input,
     )
 
 
@@ -141,13 +156,16 @@ def order_of(record: ResponseRecord, meter: Meter) -> TurnOrder:
     """
     kept = decode_order(record.request)
     return TurnOrder(
-        request=generation_request(kept.request, record.input),
+        request=generation_request(kept.request, together(lifted(record.input)[1])),
         response_id=record.id,
         principal=kept.principal or Principal(key_id=record.tenant, tenant=record.tenant),
         meter=meter,
+        items=record.input,
         previous_response_id=record.previous_id,
+        conversation_id=record.conversation_id,
         keep=Keeping(
             created_at_s=record.created_at_s, streamed=True, background=record.background, echo=kept.echo
         ),
         truncation=kept.truncation,
+        max_tool_calls=kept.max_tool_calls,
     )

@@ -11,6 +11,7 @@ import anyio
 from msgspec.structs import replace
 
 from callboard.actors.archivist import Archivist, Commit
+from callboard.actors.conversation import Thread
 from callboard.domain.block import ToolUseBlock
 from callboard.domain.delta import BlockStarted, BlockStopped
 from callboard.domain.message import Message
@@ -78,9 +79,19 @@ class Recorder:
             await self.settle()
 
     async def end(
-        self, status: Status, produced: tuple[Message, ...], finished_at_s: int, *more: Change
+        self,
+        status: Status,
+        produced: tuple[Message, ...],
+        finished_at_s: int,
+        thread: Thread | None = None,
     ) -> None:
-        """End the response together with what was added last, and with whatever else belongs to its end.
+        """End the response together with what was added last.
+
+        Args:
+            status: How it ended.
+            produced: What it added.
+            finished_at_s: Seconds since the epoch.
+            thread: The conversation that gets its items, in the same commit.
 
         Raises: as `settle`.
         """
@@ -99,7 +110,11 @@ class Recorder:
             else:
                 record = replace(self._record, status=status, produced=produced, finished_at_s=finished_at_s)
                 end = BeginResponse(record=record, segments=(segment,) if segment else ())
-            await self._commit([end, *more])
+            if thread is None:
+                await self._commit([end])
+            else:
+                self.stored = True
+                await thread.commit([end], produced, finished_at_s)
 
     async def _commit(self, changes: list[Change]) -> None:
         # Once it is sent it is done, whether or not we are still there to hear of it.

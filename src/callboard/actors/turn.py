@@ -14,7 +14,7 @@ Three rules hold in every history this module builds:
 * *Bounded.* At most ``max_rounds`` rounds of tools run; then the model is asked once more with tools
   withheld, so
   that the user gets an answer from what was found. Calls it makes even so are answered by a refusal and end
-  the turn.
+  the turn. Calls beyond ``max_calls`` are answered by a refusal each, and the model goes on.
 * *Complete.* Calls of an answer that was cut short (``max_tokens``) are not run: their arguments may be half
 there.
 """
@@ -42,11 +42,13 @@ class TurnPolicy(Struct, frozen=True, kw_only=True):
         own_tools: Names of the tools that run here. A tool of the client's with the same name wins.
         max_rounds: Rounds of tools that may run.
         max_total_tokens: Tokens of all generations together after which no further one is made.
+        max_calls: Calls of own tools that may run; those beyond it are refused, and the model goes on.
     """
 
     own_tools: frozenset[str] = frozenset()
     max_rounds: int = 25
     max_total_tokens: int | None = None
+    max_calls: int | None = None
 
 
 class TurnState(Struct, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class TurnState(Struct, frozen=True, kw_only=True):
         asked: How many messages the turn began with; the rest are the turn's own.
         clients_tools: Names of the tools that the client runs.
         rounds: Rounds of tools run so far.
+        calls: Calls of own tools run so far.
         usage: Of the generations so far.
     """
 
@@ -65,6 +68,7 @@ class TurnState(Struct, frozen=True, kw_only=True):
     asked: int
     clients_tools: frozenset[str] = frozenset()
     rounds: int = 0
+    calls: int = 0
     usage: Usage = Usage()
 
     @property
@@ -84,11 +88,13 @@ class RunTools(Struct, frozen=True, kw_only=True):
 
     Attributes:
         awaiting: Calls of the same answer that the client has to run.
+        refused: Calls of the same answer that are not run, because no more may be.
     """
 
     state: TurnState
     calls: tuple[ToolUseBlock, ...]
     awaiting: tuple[ToolUseBlock, ...] = ()
+    refused: tuple[ToolUseBlock, ...] = ()
 
 
 class Finish(Struct, frozen=True, kw_only=True):
@@ -120,7 +126,7 @@ def begin(request: GenerationRequest, policy: TurnPolicy) -> Generate:
     )
 
 
-def after_generation(state: TurnState, generation: Generation) -> RunTools | Finish:
+def after_generation(state: TurnState, generation: Generation) -> Step:
     """What follows an answer of the model."""
     usage = state.usage + (generation.usage or Usage())
     state = replace(state, usage=usage)
@@ -141,12 +147,16 @@ def after_generation(state: TurnState, generation: Generation) -> RunTools | Fin
     if not own:
         return Finish(state=state, stop_reason="tool_use", reason="client_tools")
     awaiting = tuple(call for call in calls if _is_clients(state, call))
-    return RunTools(state=state, calls=own, awaiting=awaiting)
+    run = own[: _calls_left(state)]
+    state = replace(state, calls=state.calls + len(run))
+    step = RunTools(state=state, calls=run, awaiting=awaiting, refused=own[len(run) :])
+    return step if run else after_tools(step, ())
 
 
 def after_tools(step: RunTools, results: tuple[ToolResultBlock, ...]) -> Generate | Finish:
     """What follows the results of our tools, given in the order of ``step.calls``."""
-    state = _with_message(step.state, Message(role="user", content=results))
+    refused = _refusals(step.refused, "Not run: the limit of tool calls for one response is reached.")
+    state = _with_message(step.state, Message(role="user", content=(*results, *refused)))
     state = replace(state, rounds=state.rounds + 1)
     if step.awaiting:
         return Finish(state=state, stop_reason="tool_use", reason="client_tools")
@@ -164,7 +174,8 @@ def runs_here(state: TurnState, call: ToolUseBlock) -> bool:
 def _next_request(state: TurnState) -> GenerationRequest:
     """The next round's request: a forced choice is spent; after the last round tools are withheld."""
     choice = state.request.tool_choice
-    if state.rounds >= state.policy.max_rounds:
+    exhausted = _calls_left(state) == 0 and not state.clients_tools
+    if state.rounds >= state.policy.max_rounds or exhausted:
         choice = ToolChoice(mode="none")
     elif choice is not None and choice.mode in {"required", "tool"}:
         # Left in force it would make the model call tools for ever.
@@ -180,8 +191,16 @@ def _with_message(state: TurnState, message: Message) -> TurnState:
     return replace(state, request=replace(state.request, messages=(*state.request.messages, message)))
 
 
+def _calls_left(state: TurnState) -> int | None:
+    limit = state.policy.max_calls
+    return None if limit is None else max(0, limit - state.calls)
+
+
 def _refuse_calls(state: TurnState, calls: tuple[ToolUseBlock, ...], why: str) -> TurnState:
-    results = tuple(
+    return _with_message(state, Message(role="user", content=_refusals(calls, why)))
+
+
+def _refusals(calls: tuple[ToolUseBlock, ...], why: str) -> tuple[ToolResultBlock, ...]:
+    return tuple(
         ToolResultBlock(tool_use_id=call.id, content=(TextBlock(text=why),), is_error=True) for call in calls
     )
-    return _with_message(state, Message(role="user", content=results))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from callboard.domain.block import TextBlock, ToolResultBlock, ToolUseBlock
 from callboard.domain.generation import Generation
@@ -26,8 +26,11 @@ class OpenAIResponsesConversions:
         return system_items(system, traits)
 
     def convert_to_provider_messages(self, messages: Sequence[Message]) -> Sequence[Struct]:
-        """The messages as items; calls, results and reasoning are items of their own."""
-        return encode_items(messages)
+        """The messages as items; calls, results and reasoning are items of their own.
+
+        Items of types that we do not know have no struct, and are not among them.
+        """
+        return [item for item in encode_items(messages) if not isinstance(item, Raw)]
 
     def prepare_tools(self, tools: Sequence[ToolDefinition]) -> Sequence[Struct]:
         """The tools as functions."""

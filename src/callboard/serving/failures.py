@@ -8,12 +8,15 @@ from callboard.errors import (
     CallboardError,
     Overloaded,
     RateLimited,
+    StillUnderWay,
     Unauthenticated,
     UnreadableRequest,
     UpstreamError,
 )
 from callboard.serving.exchange import Exchange, Header
 from callboard.wire.openai_chat.error import encode_error
+
+SOON_S = 1.0
 
 UPGRADE: tuple[Header, ...] = (
     (b"connection", b"upgrade"),
@@ -47,6 +50,8 @@ def headers_of(error: BaseException) -> tuple[Header, ...]:
     wait_s = None
     if isinstance(error, RateLimited | Overloaded | UpstreamError):
         wait_s = error.retry_after_s
+    elif isinstance(error, StillUnderWay):
+        wait_s = SOON_S
     if wait_s is None:
         return ()
     return ((b"retry-after", str(max(1, math.ceil(wait_s))).encode()),)

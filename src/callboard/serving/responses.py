@@ -17,7 +17,10 @@ from callboard.actors.archivist import Commit
 from callboard.actors.assistant import Respond, Undertake
 from callboard.actors.order import Keeping, TurnOrder, record_of
 from callboard.domain.steps import in_turns
+from callboard.serving.conversations import conversation_of
 from callboard.serving.events import EVENTS_AHEAD, EventStream
+from callboard.serving.idempotency import pledge
+from callboard.serving.references import kept_items
 from callboard.serving.stored_responses import follow, response_object
 from callboard.serving.visit import Visit
 from callboard.store.changes import BeginResponse
@@ -28,7 +31,9 @@ from callboard.wire.openai_responses.stream import ResponseEncoder
 async def responses(visit: Visit) -> None:
     """Answer a request for a response."""
     body = await visit.document()
-    asked = await in_turns(decoding(body))
+    asked = await in_turns(decoding(body, kept=await kept_items(visit, body)))
+    if asked.conversation_id is not None:
+        await conversation_of(visit, asked.conversation_id)
     visit.meter.stream = asked.stream
     order, keep = ordered(visit, asked, streamed=asked.stream)
     if asked.background:
@@ -52,9 +57,12 @@ def ordered(visit: Visit, asked: ResponsesRequest, *, streamed: bool) -> tuple[T
         response_id=visit.house.new_id("resp_"),
         principal=visit.principal,
         meter=visit.meter,
+        items=asked.items,
         previous_response_id=asked.previous_response_id,
+        conversation_id=asked.conversation_id,
         keep=keep if asked.store else None,
         truncation=asked.echo.truncation,
+        max_tool_calls=asked.max_tool_calls,
     )
     return order, keep
 
@@ -89,7 +97,9 @@ async def _begin(visit: Visit, order: TurnOrder, keep: Keeping, asked: Responses
     order.principal.check_model(order.request.model)
     house.check_model(order.request.model)
     record = record_of(order, keep, house.assistant_name)
-    await house.archivist.ask(Commit(changes=(BeginResponse(record=record),)))
+    begin = (BeginResponse(record=record), *pledge(visit, record.id, streamed=asked.stream))
+    visit.meter.response_id = record.id
+    await house.archivist.ask(Commit(changes=begin))
     await house.assistant.tell(Undertake(record=record))
     if asked.stream:
         await follow(visit, record, starting_after=-1)

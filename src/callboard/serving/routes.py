@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from callboard.serving import conversations
 from callboard.serving.chat_completions import chat_completions
+from callboard.serving.compact import compact
 from callboard.serving.health import health, ready, root
+from callboard.serving.idempotency import idempotent
+from callboard.serving.input_tokens import input_tokens
 from callboard.serving.models import models
 from callboard.serving.responses import responses
 from callboard.serving.responses_socket import create, open_socket
@@ -11,14 +15,16 @@ from callboard.serving.routing import Route
 from callboard.serving.socket_message import MESSAGES
 from callboard.serving.stored_responses import cancel, delete, list_input_items, retrieve
 
+CONVERSATION = "/v1/conversations/{conversation_id}"
+
 ROUTES = (
     Route(method="GET", path="/", handle=root, scope=None),
     Route(method="GET", path="/health", handle=health, scope=None),
     Route(method="GET", path="/ready", handle=ready, scope=None),
     Route(method="GET", path="/v1/models", handle=models),
-    Route(method="POST", path="/v1/chat/completions", handle=chat_completions, works=True),
-    Route(method="POST", path="/v1/responses", handle=responses, works=True),
-    Route(method="POST", path="/responses", handle=responses, works=True),
+    Route(method="POST", path="/v1/chat/completions", handle=idempotent(chat_completions), works=True),
+    Route(method="POST", path="/v1/responses", handle=idempotent(responses), works=True),
+    Route(method="POST", path="/responses", handle=idempotent(responses), works=True),
     Route(method="GET", path="/v1/responses", handle=open_socket),
     Route(method="GET", path="/responses", handle=open_socket),
     Route(method=MESSAGES, path="/v1/responses", handle=create, works=True),
@@ -27,4 +33,15 @@ ROUTES = (
     Route(method="DELETE", path="/v1/responses/{response_id}", handle=delete),
     Route(method="POST", path="/v1/responses/{response_id}/cancel", handle=cancel),
     Route(method="GET", path="/v1/responses/{response_id}/input_items", handle=list_input_items),
+    Route(method="POST", path="/v1/responses/input_tokens", handle=input_tokens),
+    Route(method="POST", path="/v1/responses/compact", handle=compact, works=True),
+    Route(method="POST", path="/responses/compact", handle=compact, works=True),
+    Route(method="POST", path="/v1/conversations", handle=idempotent(conversations.create)),
+    Route(method="GET", path=CONVERSATION, handle=conversations.retrieve),
+    Route(method="POST", path=CONVERSATION, handle=conversations.update),
+    Route(method="DELETE", path=CONVERSATION, handle=conversations.delete),
+    Route(method="POST", path=f"{CONVERSATION}/items", handle=conversations.add_items),
+    Route(method="GET", path=f"{CONVERSATION}/items", handle=conversations.list_items),
+    Route(method="GET", path=f"{CONVERSATION}/items/{{item_id}}", handle=conversations.retrieve_item),
+    Route(method="DELETE", path=f"{CONVERSATION}/items/{{item_id}}", handle=conversations.delete_item),
 )

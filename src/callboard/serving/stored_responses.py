@@ -12,7 +12,6 @@ Source: OpenAI API, "Get a model response", "Delete", "Cancel", "List input item
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from urllib.parse import parse_qsl
 
 import anyio
 import msgspec
@@ -23,6 +22,7 @@ from callboard.domain.delta import GenerationStopped
 from callboard.domain.turn_log import LogEvent, TurnBroken, decode_events, encode_events
 from callboard.errors import InvalidRequest, NotFound, VersionConflict
 from callboard.serving.events import EventStream
+from callboard.serving.query import Query
 from callboard.serving.visit import Visit
 from callboard.store.changes import DeleteResponse, EndResponse
 from callboard.store.records import LIVE, ResponseRecord, Segment
@@ -36,10 +36,10 @@ LOOK_AGAIN_S = 0.1
 
 async def retrieve(visit: Visit) -> None:
     """Answer with a stored response, or with its stream from ``starting_after`` on."""
-    query = _query(visit)
+    query = Query(visit.exchange)
     record = await _found(visit)
-    if _flag(query, "stream"):
-        await follow(visit, record, starting_after=_number(query, "starting_after", -1))
+    if query.flag("stream"):
+        await follow(visit, record, starting_after=query.number("starting_after", -1))
         return
     await visit.exchange.respond(200, await response_object(visit, record))
 
@@ -72,18 +72,12 @@ async def cancel(visit: Visit) -> None:
 
 async def list_input_items(visit: Visit) -> None:
     """Answer with a page of the items that the response's request had."""
-    query = _query(visit)
+    query = Query(visit.exchange)
     record = await _found(visit)
-    order = query.get("order", "desc")
-    if order not in ("asc", "desc"):
-        raise InvalidRequest("Invalid value for 'order': asc or desc", param="order", code="invalid_value")
-    limit = _number(query, "limit", PAGE)
-    if not 1 <= limit <= 100:
-        raise InvalidRequest("Invalid value for 'limit': 1 to 100", param="limit", code="invalid_value")
     items = input_items(record.id, record.input)
-    if order == "desc":
+    if query.order() == "desc":
         items.reverse()
-    page = encode_page(items, limit=limit, after=query.get("after"), before=query.get("before"))
+    page = encode_page(items, limit=query.limit(PAGE), after=query.text("after"), before=query.text("before"))
     await visit.exchange.respond(200, page)
 
 
@@ -182,20 +176,3 @@ def _cancellation(visit: Visit, record: ResponseRecord) -> EndResponse:
         produced=(),
         finished_at_s=int(visit.house.now_s()),
     )
-
-
-def _query(visit: Visit) -> dict[str, str]:
-    return dict(parse_qsl(visit.exchange.query.decode("latin-1")))
-
-
-def _flag(query: dict[str, str], name: str) -> bool:
-    return query.get(name, "").lower() in ("true", "1")
-
-
-def _number(query: dict[str, str], name: str, default: int) -> int:
-    given = query.get(name)
-    if given is None:
-        return default
-    if not (given.isascii() and given.isdigit() and len(given) <= 18):
-        raise InvalidRequest(f"Invalid value for {name!r}: a number", param=name, code="invalid_value")
-    return int(given)

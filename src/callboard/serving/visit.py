@@ -23,6 +23,7 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     Attributes:
         parameters: What stands in the request's path where its route's has a name in braces.
+        idempotency_key: The client's name for the request, where it is to be carried out once.
     """
 
     exchange: Exchange
@@ -30,6 +31,7 @@ class Visit(Struct, frozen=True, kw_only=True):
     meter: Meter
     house: House
     parameters: Mapping[str, str] = NO_PARAMETERS
+    idempotency_key: str = ""
 
     async def document(self) -> bytes:
         """The request's body, which is JSON within its limits. While a large one is checked, others go on.

@@ -21,10 +21,14 @@ from callboard.domain.block import (
     ToolUseBlock,
     UrlSource,
 )
+from callboard.domain.codec import decode_message, encode_message
+from callboard.domain.item import instructions, lifted, together
 from callboard.domain.message import Message
 from callboard.errors import LocalWireError, NotFound
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
+from callboard.wire.openai_responses.compaction import FOREWORD, content_of
 from callboard.wire.openai_responses.incoming import Conversation
+from callboard.wire.openai_responses.opaque import item_in
 
 HELLO = TextBlock(text="hello")
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": '{"a": 1}'}
@@ -156,13 +160,53 @@ def test_an_item_becomes_a_message(item: object, message: Message) -> None:
     "item",
     [
         {"type": "reasoning", "summary": []},
-        {"type": "web_search_call", "id": "ws_1", "content": 3, "role": "none"},
-        {"type": "acme:telemetry", "output": [1]},
         {"role": "assistant", "content": ""},
     ],
 )
 def test_what_says_nothing_to_the_model_is_left_out(item: object) -> None:
     assert conversation({"role": "user", "content": "hello"}, item).messages == (user(HELLO),)
+
+
+@pytest.mark.parametrize(
+    "item, role",
+    [
+        ({"type": "web_search_call", "id": "ws_1", "content": 3, "role": "none"}, "assistant"),
+        ({"type": "acme:telemetry", "output": [1]}, "assistant"),
+        ({"type": "custom_tool_call_output", "call_id": "c", "output": "x"}, "user"),
+        ({"type": "mcp_approval_response", "approve": True}, "user"),
+        ({"type": "compaction", "encrypted_content": "gAAAAA=="}, "assistant"),
+    ],
+)
+def test_an_item_of_an_unknown_type_is_kept_as_it_came(item: dict[str, object], role: str) -> None:
+    kept = conversation({"role": "user", "content": "hello"}, item).items[1]
+    block = kept.content[0]
+    assert kept.role == role
+    assert isinstance(block, OpaqueBlock)
+    assert json.loads(bytes(item_in(block))) == item
+    assert decode_message(encode_message(kept)) == kept
+
+
+def test_each_item_stays_one_and_instructions_stay_where_they_are() -> None:
+    collected = conversation(
+        {"role": "developer", "content": "one"},
+        {"role": "user", "content": "hello"},
+        {"role": "user", "content": "hello"},
+        CALL,
+        {**CALL, "call_id": "c2"},
+    )
+    assert collected.items == [
+        instructions("developer", (TextBlock(text="one"),)),
+        user(HELLO),
+        user(HELLO),
+        assistant(CALLED),
+        assistant(ToolUseBlock(id="c2", name="f", input=Raw(b'{"a": 1}'))),
+    ]
+    assert together(lifted(tuple(collected.items))[1]) == collected.messages
+
+
+def test_a_summary_of_ours_is_what_the_user_says() -> None:
+    collected = conversation({"type": "compaction", "encrypted_content": content_of("They met.")})
+    assert collected.messages == (user(TextBlock(text=f"{FOREWORD}They met.")),)
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
@@ -228,6 +272,6 @@ def test_a_mistake_is_refused_with_its_place(item: object, param: str) -> None:
     assert refused.value.param == param
 
 
-def test_items_that_only_a_server_would_keep_are_not_found() -> None:
+def test_items_that_are_not_kept_are_not_found() -> None:
     with pytest.raises(NotFound, match=r"input\[0\]"):
         conversation({"type": "item_reference", "id": "msg_1"})

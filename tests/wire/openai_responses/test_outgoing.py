@@ -159,6 +159,13 @@ def test_what_is_of_no_use_to_the_model_is_left_out(content: tuple[Block, ...]) 
     assert wire(assistant(*content)) == [said("assistant", "so")]
 
 
+def test_an_item_of_an_unknown_type_goes_as_it_came_and_where_it_stood() -> None:
+    search = {"type": "web_search_call", "id": "ws_1", "action": {"type": "search", "query": "q"}}
+    output = {"type": "custom_tool_call_output", "call_id": "c", "output": "x"}
+    given = [said("user", "hi"), search, said("assistant", "so"), output]
+    assert wire(*domain(given)) == given
+
+
 def test_a_message_of_nothing_else_is_left_out() -> None:
     assert wire(assistant(RedactedThinkingBlock(data="enc"))) == []
     assert wire(user(OpaqueBlock(type="video_url", raw=Raw(b'{"type":"video_url"}')))) == []

@@ -11,10 +11,11 @@ from msgspec import Raw
 from callboard.domain.block import TextBlock
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.message import user_text
+from callboard.domain.steps import at_once
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.errors import CallboardError, InvalidRequest, LocalWireError, NotFound
 from callboard.wire.json import check
-from callboard.wire.openai_responses.request import ResponsesRequest, decode_request
+from callboard.wire.openai_responses.request import ResponsesRequest, decode_request, decoding
 from tests.wire.openai_chat.recorded import Exchange
 from tests.wire.openai_responses.recorded import STREAMS
 
@@ -37,13 +38,14 @@ def echoed(**fields: object) -> dict[str, object]:
 def test_a_string_is_one_message_of_the_users() -> None:
     assert received() == ResponsesRequest(
         request=GenerationRequest(model="m", messages=(user_text("hello"),), dialect="openai_responses"),
+        items=(user_text("hello"),),
         echo=received().echo,
     )
 
 
 def test_a_turn_that_follows_another_may_say_nothing_new() -> None:
-    asked = received(input=[{"type": "mcp_approval_response"}], previous_response_id="resp_1")
-    assert asked.request.messages == ()
+    for named in ("previous_response_id", "conversation"):
+        assert received(input=None, **{named: "id_1"}).request.messages == ()
 
 
 def test_each_field_with_a_place_in_the_domain_goes_there() -> None:
@@ -131,10 +133,23 @@ def test_a_tool_choice_is_read_in_each_form(
     assert len(echo["tools"]) == 2
 
 
-def test_tools_of_other_types_are_left_out() -> None:
-    tools = [{"type": "web_search"}, F, {"type": "namespace", "name": "n", "tools": [3]}]
-    assert [tool.name for tool in received(tools=tools).request.tools] == ["f"]
-    assert echoed(tools=tools)["tools"] == [F]
+def test_tools_of_other_types_are_repeated_and_kept_for_upstreams_of_the_dialect() -> None:
+    others: list[dict[str, object]] = [
+        {"type": "web_search"},
+        {"type": "namespace", "name": "n", "tools": [3]},
+    ]
+    tools = [others[0], F, others[1]]
+    request = received(tools=tools, tool_choice=others[0], max_tool_calls=3).request
+    assert [tool.name for tool in request.tools] == ["f"]
+    assert request.tool_choice is None
+    kept = {name: json.loads(bytes(value)) for name, value in (request.extra or {}).items()}
+    assert kept == {"tools": others, "tool_choice": others[0], "max_tool_calls": 3}
+    assert echoed(tools=tools)["tools"] == tools
+
+
+def test_tools_of_other_types_are_not_kept_where_but_some_functions_are_allowed() -> None:
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}
+    assert received(tools=[{"type": "web_search"}, F], tool_choice=choice).request.extra is None
 
 
 def test_the_shape_of_the_answer_is_read_and_repeated() -> None:
@@ -180,6 +195,7 @@ def test_what_was_not_asked_is_repeated_with_its_default() -> None:
         ("frequency_penalty", -1.0),
         ("instructions", "be brief"),
         ("max_output_tokens", 9),
+        ("max_tool_calls", 3),
         ("metadata", {"a": "b"}),
         ("parallel_tool_calls", False),
         ("presence_penalty", 1.0),
@@ -201,7 +217,7 @@ def test_what_was_asked_is_repeated(field: str, value: object) -> None:
     assert echoed(**{field: value}) == {**echoed(), field: value}
 
 
-@pytest.mark.parametrize("field, value", [("store", None), ("max_tool_calls", 3), ("background", None)])
+@pytest.mark.parametrize("field, value", [("store", None), ("background", None)])
 def test_what_is_not_in_force_is_not_claimed(field: str, value: object) -> None:
     assert echoed(**{field: value}) == echoed()
 
@@ -221,7 +237,7 @@ def test_what_is_repeated_fits_on_one_line() -> None:
         ({"model": None}, "model"),
         ({"input": None}, "input"),
         ({"input": []}, "input"),
-        ({"input": [{"type": "web_search_call"}]}, "input"),
+        ({"max_tool_calls": 0}, "max_tool_calls"),
         ({"input": [{"role": "user", "content": 3}]}, "input[0].content"),
         ({"temperature": 3}, "temperature"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
@@ -251,8 +267,12 @@ def test_a_mistake_is_refused_with_its_place(fields: dict[str, object], param: s
     [
         ({"background": True, "store": False}, InvalidRequest, "unsupported_value"),
         ({"prompt": {"id": "p"}}, InvalidRequest, "unsupported_value"),
-        ({"conversation": "conv_1"}, NotFound, None),
-        ({"conversation": {"id": "conv_1"}}, NotFound, None),
+        (
+            {"conversation": "conv_1", "previous_response_id": "resp_1"},
+            InvalidRequest,
+            "mutually_exclusive_parameters",
+        ),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, NotFound, None),
     ],
 )
 def test_what_we_do_not_do_is_refused(
@@ -261,6 +281,24 @@ def test_what_we_do_not_do_is_refused(
     with pytest.raises(kind) as refused:
         received(**fields)
     assert getattr(refused.value, "code", None) == code
+
+
+@pytest.mark.parametrize("named", ["conv_1", {"id": "conv_1"}])
+def test_a_conversation_is_named_in_either_way(named: object) -> None:
+    assert received(conversation=named).conversation_id == "conv_1"
+    assert echoed(conversation=named)["conversation"] == {"id": "conv_1"}
+
+
+def test_what_is_only_measured_needs_neither_a_model_nor_any_input() -> None:
+    counted = at_once(decoding(b"{}", counted=True))
+    assert (counted.request.model, counted.request.messages) == ("", ())
+
+
+def test_items_that_are_kept_stand_in_the_place_of_their_references() -> None:
+    kept = {"msg_1": Raw(b'{"type":"message","role":"user","content":"hello"}')}
+    body = {"model": "m", "input": [{"type": "item_reference", "id": "msg_1"}]}
+    asked = at_once(decoding(json.dumps(body).encode(), kept=kept))
+    assert asked.request.messages == (user_text("hello"),)
 
 
 @pytest.mark.parametrize("exchange", STREAMS, ids=lambda exchange: exchange.id)

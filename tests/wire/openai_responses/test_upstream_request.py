@@ -170,7 +170,6 @@ def test_a_client_of_the_dialect_is_told_on_word_for_word() -> None:
         "safety_identifier": "s",
         "service_tier": "flex",
         "truncation": "auto",
-        "max_tool_calls": 3,
         "top_logprobs": 2,
         "include": ["message.output_text.logprobs"],
         "reasoning": {"effort": "low", "summary": "auto"},
@@ -182,6 +181,12 @@ def test_a_client_of_the_dialect_is_told_on_word_for_word() -> None:
     assert body == {"model": "up-1", "input": [HELLO], "store": False, **fields, "include": wanted}
     streamed = sent(from_responses(stream_options={"include_obfuscation": False}), stream=True)
     assert streamed["stream_options"] == {"include_obfuscation": False}
+
+
+def test_tools_that_only_the_upstream_can_run_are_told_of_with_what_is_said_of_them() -> None:
+    search: dict[str, object] = {"type": "web_search"}
+    fields: dict[str, object] = {"tools": [search], "tool_choice": search, "max_tool_calls": 3}
+    assert sent(from_responses(**fields)) == {"model": "up-1", "input": [HELLO], "store": False, **fields}
 
 
 def test_a_client_of_chat_is_told_on_in_other_words() -> None:

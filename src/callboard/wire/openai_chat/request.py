@@ -21,6 +21,7 @@ from callboard.domain.model import ModelTraits
 from callboard.domain.steps import Steps, at_once
 from callboard.domain.tools import ToolChoice, ToolDefinition
 from callboard.wire.json import STEP_BYTES, decode, refusal
+from callboard.wire.openai_chat.from_responses import RESPONSES, in_chat
 from callboard.wire.openai_chat.incoming import Conversation, Fields
 from callboard.wire.openai_chat.outgoing import encode_messages, encoding_messages, system_messages
 from callboard.wire.openai_chat.schema import (
@@ -320,13 +321,16 @@ def _encode_format(shape: ResponseFormat | None) -> Format | None:
 
 
 def _with_extra(encoded: ChatCompletionRequest, request: GenerationRequest, traits: ModelTraits) -> bytes:
-    """The body, and what the client's dialect had beside it, if that was this one."""
+    """The body, and what the client's dialect had beside it, if that was this one or can be said in it."""
     body = msgspec.json.encode(encoded)
-    if not request.extra or request.dialect not in {None, DIALECT}:
+    extra = request.extra
+    if not extra or request.dialect not in {None, DIALECT, RESPONSES}:
         return body
+    if request.dialect == RESPONSES:
+        extra = in_chat(extra)
     passed_on = {
         name: value
-        for name, value in request.extra.items()
+        for name, value in extra.items()
         if (name == "tool_choice" and encoded.tools) or name not in _INTERPRETED
         if not (traits.reasoning and name in _NOT_FOR_REASONING)
     }

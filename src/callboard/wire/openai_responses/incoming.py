@@ -6,11 +6,15 @@
 - Reasoning is kept as thinking: its text, or else its summary, and the encrypted form as the signature, with
   the id that it may be bound to. It is what `callboard.wire.openai_responses.response` made of such a block
   before.
-- References name items that a server keeps. We keep none, so none is found.
+- References name items that are kept; whoever decodes a request has looked for them before.
+- Items of a type we do not know are kept as they came, for those who list them and for upstreams that speak
+  this dialect. Nobody else is told of them.
+- A summary of ours (`callboard.wire.openai_responses.compaction`) is what the user says in its place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -31,13 +35,17 @@ from callboard.domain.block import (
     ToolResultBlock,
     UrlSource,
 )
+from callboard.domain.item import ITEM_ID, instructions
 from callboard.domain.message import Message
 from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.errors import LocalWireError, NotFound
 from callboard.wire.json import decode, refusal
 from callboard.wire.openai_chat.incoming import data_url
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
+from callboard.wire.openai_responses.compaction import summary_in
+from callboard.wire.openai_responses.opaque import opaque_item
 from callboard.wire.openai_responses.schema import (
+    CompactionItem,
     Content,
     FunctionCallItem,
     FunctionOutputItem,
@@ -46,29 +54,44 @@ from callboard.wire.openai_responses.schema import (
     InputImage,
     InputText,
     ItemKind,
+    ItemReference,
     MessageItem,
     Part,
     ReasoningItem,
     RefusalPart,
 )
 
-ITEM_ID = "id"
-"""Key in the ``extra`` of a block of thinking: the id of the item that it came as."""
-
 _Role: TypeAlias = Literal["user", "assistant"]
+
+_ANSWERS = ("_output", "_response", "_result")
+"""What the names of items end with that answer a call; other items we do not know are the model's."""
 
 _KIND = msgspec.json.Decoder(ItemKind)
 _MESSAGE = msgspec.json.Decoder(MessageItem)
 _CALL = msgspec.json.Decoder(FunctionCallItem)
 _OUTPUT = msgspec.json.Decoder(FunctionOutputItem)
 _REASONING = msgspec.json.Decoder(ReasoningItem)
+_REFERENCE = msgspec.json.Decoder(ItemReference)
+_COMPACTION = msgspec.json.Decoder(CompactionItem)
+
+NOTHING_KEPT: Mapping[str, Raw] = {}
 
 
 class Conversation:
-    """Collects items; read ``system`` and ``messages`` when all were added."""
+    """Collects items; read what was collected when all were added.
 
-    def __init__(self) -> None:
+    Args:
+        kept: The items that may be referred to, by their ids.
+
+    Attributes:
+        system: All instructions, in order.
+        items: One message for each item, instructions among them (`callboard.domain.item`).
+    """
+
+    def __init__(self, kept: Mapping[str, Raw] = NOTHING_KEPT) -> None:
+        self._kept = kept
         self.system: list[TextBlock] = []
+        self.items: list[Message] = []
         self._runs: list[tuple[_Role, list[Block]]] = []
 
     @property
@@ -96,7 +119,7 @@ class Conversation:
         self._put("user", TextBlock(text=text))
 
     def add(self, item: Raw, at: str) -> None:
-        """Take in the item that stands ``at`` a place, e.g. ``input[2]``; of an unknown type, leave it out.
+        """Take in the item that stands ``at`` a place, e.g. ``input[2]``.
 
         Raises:
             LocalWireError: It makes no sense; ``param`` says where.
@@ -119,17 +142,38 @@ class Conversation:
             case "reasoning":
                 self._put("assistant", *_thinking(decode(item, _REASONING.decode, side="local", at=at)))
             case "item_reference":
-                raise NotFound(f"The item that '{at}' refers to was not found: items are not kept.")
+                self.add(self._referred(item, at), at)
+            case "compaction":
+                self._summary(item, at)
             case None:
                 raise refusal(
                     "it is required", "local", param=f"{at}.type", code="missing_required_parameter"
                 )
-            case _:
-                pass
+            case other:
+                self._keep(other, item)
+
+    def _referred(self, item: Raw, at: str) -> Raw:
+        wanted = decode(item, _REFERENCE.decode, side="local", at=at).id
+        found = self._kept.get(wanted)
+        if found is None:
+            raise NotFound(f"Item with id {wanted!r} not found, to which '{at}' refers.")
+        return found
+
+    def _summary(self, item: Raw, at: str) -> None:
+        summary = summary_in(decode(item, _COMPACTION.decode, side="local", at=at).encrypted_content)
+        if summary is None:
+            self._keep("compaction", item)
+        else:
+            self.say(summary)
+
+    def _keep(self, kind: str, item: Raw) -> None:
+        self._put("user" if kind.endswith(_ANSWERS) else "assistant", opaque_item(item))
 
     def _message(self, message: MessageItem, at: str) -> Steps[None]:
         if message.role in {"system", "developer"}:
-            self.system += yield from _texts(message.content, at)
+            said = yield from _texts(message.content, at)
+            self.system += said
+            self.items.append(instructions(message.role, said))
             return
         content = yield from _blocks(message.content, at)
         if message.role == "assistant":
@@ -140,6 +184,8 @@ class Conversation:
             raise refusal("it is empty", "local", param=at)
 
     def _put(self, role: _Role, *blocks: Block) -> None:
+        if blocks:
+            self.items.append(Message(role=role, content=blocks))
         if self._runs and self._runs[-1][0] == role:
             self._runs[-1][1].extend(blocks)
         else:

@@ -1,6 +1,6 @@
-"""A conversation as the dialect's items, for those who list what a response was asked.
+"""Items as the dialect has them, for those who list what a response was asked, or what a conversation holds.
 
-Source: OpenAI API reference, "List input items".
+Source: OpenAI API reference, "List input items", "List items" of conversations.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ from callboard.domain.block import (
     ToolUseBlock,
     UrlSource,
 )
+from callboard.domain.fold import LOGPROBS
+from callboard.domain.item import input_id, instructing_role, prefix_of, taken_apart
 from callboard.domain.message import Message
 from callboard.errors import NotFound
 from callboard.wire.openai_chat.outgoing import is_refusal
+from callboard.wire.openai_responses.opaque import item_in
 
 PAGE = 20
 """Items in a page unless more or fewer are asked for."""
 
 _encode = msgspec.json.Encoder().encode
+_OBJECT = msgspec.json.Decoder(dict[str, object])
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -43,20 +47,28 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 def input_items(response_id: str, messages: Sequence[Message]) -> list[Item]:
-    """The items of ``messages``, in order. Their ids follow from the response's, so they stay the same."""
-    suffix = response_id.removeprefix("resp_")
-    found: list[Item] = []
-    for message in messages:
-        said: list[dict[str, object]] = []
-        for block in message.content:
-            part = _part(block, message.role)
-            if part is not None:
-                said.append(part)
-                continue
-            _put_message(found, message.role, said, suffix)
-            _put(found, _item(block), suffix)
-        _put_message(found, message.role, said, suffix)
-    return found
+    """The items of a response's input, in order. Their ids follow from its own, so they stay the same."""
+    return [
+        encode_item(input_id(response_id, item, place), item)
+        for place, item in enumerate(taken_apart(messages))
+    ]
+
+
+def encode_item(item_id: str, item: Message) -> Item:
+    """An item (`callboard.domain.item`) as the dialect has it."""
+    block = item.content[0] if item.content else TextBlock(text="")
+    if prefix_of(block) == "msg":
+        role = instructing_role(item) or item.role
+        content = [part for each in item.content if (part := _part(each, item.role)) is not None]
+        fields: dict[str, object] = {
+            "type": "message",
+            "status": "completed",
+            "role": role,
+            "content": content,
+        }
+    else:
+        fields = _fields(block)
+    return Item(id=item_id, data=Raw(_encode({**fields, "id": item_id})))
 
 
 def encode_page(items: Sequence[Item], *, limit: int, after: str | None, before: str | None) -> bytes:
@@ -68,13 +80,18 @@ def encode_page(items: Sequence[Item], *, limit: int, after: str | None, before:
     first = 0 if after is None else _place(items, after) + 1
     last = len(items) if before is None else _place(items, before)
     page = items[first:last][:limit]
+    return encode_list(page, has_more=len(page) < max(0, last - first))
+
+
+def encode_list(page: Sequence[Item], *, has_more: bool) -> bytes:
+    """A page as it is; the ids of an empty one are empty, as they have to be text."""
     return _encode(
         {
             "object": "list",
             "data": [item.data for item in page],
-            "first_id": page[0].id if page else None,
-            "last_id": page[-1].id if page else None,
-            "has_more": len(page) < max(0, last - first),
+            "first_id": page[0].id if page else "",
+            "last_id": page[-1].id if page else "",
+            "has_more": has_more,
         }
     )
 
@@ -84,26 +101,6 @@ def _place(items: Sequence[Item], item_id: str) -> int:
         if item.id == item_id:
             return place
     raise NotFound(f"Item with id {item_id!r} not found.")
-
-
-def _put_message(found: list[Item], role: str, said: list[dict[str, object]], suffix: str) -> None:
-    if said:
-        item: dict[str, object] = {
-            "type": "message",
-            "status": "completed",
-            "role": role,
-            "content": list(said),
-        }
-        _put(found, ("msg", item), suffix)
-        said.clear()
-
-
-def _put(found: list[Item], named: tuple[str, dict[str, object]] | None, suffix: str) -> None:
-    if named is None:
-        return
-    prefix, fields = named
-    item_id = f"{prefix}_{suffix}_in{len(found)}"
-    found.append(Item(id=item_id, data=Raw(_encode({"id": item_id, **fields}))))
 
 
 def _part(block: Block, role: str) -> dict[str, object] | None:
@@ -126,29 +123,33 @@ def _text(block: TextBlock, role: str) -> dict[str, object]:
     if is_refusal(block):
         return {"type": "refusal", "refusal": block.text}
     if role == "assistant":
-        return {"type": "output_text", "text": block.text, "annotations": []}
+        logprobs = (block.extra or {}).get(LOGPROBS, Raw(b"[]"))
+        return {"type": "output_text", "text": block.text, "annotations": [], "logprobs": logprobs}
     return {"type": "input_text", "text": block.text}
 
 
-def _item(block: Block) -> tuple[str, dict[str, object]] | None:
+def _fields(block: Block) -> dict[str, object]:
+    """What an item that is no message says, but for its id."""
     match block:
         case ToolUseBlock():
             call = {"call_id": block.id, "name": block.name, "arguments": arguments_of(block)}
-            return "fc", {"type": "function_call", "status": "completed", **call}
+            return {"type": "function_call", "status": "completed", **call}
         case ToolResultBlock():
             output = "".join(part.text for part in block.content if isinstance(part, TextBlock))
             given: object = output
             if any(not isinstance(part, TextBlock) for part in block.content):
                 given = [part for each in block.content if (part := _part(each, "user")) is not None]
             result = {"call_id": block.tool_use_id, "output": given}
-            return "fco", {"type": "function_call_output", "status": "completed", **result}
+            return {"type": "function_call_output", "status": "completed", **result}
         case ThinkingBlock():
             summary = [{"type": "summary_text", "text": block.thinking}]
-            return "rs", {"type": "reasoning", "summary": summary, **_encrypted(block.signature)}
+            return {"type": "reasoning", "summary": summary, **_encrypted(block.signature)}
         case RedactedThinkingBlock():
-            return "rs", {"type": "reasoning", "summary": [], **_encrypted(block.data)}
+            return {"type": "reasoning", "summary": [], **_encrypted(block.data)}
+        case OpaqueBlock():
+            return _OBJECT.decode(item_in(block))
         case _:
-            return None
+            raise TypeError(f"{type(block).__name__} is part of a message")
 
 
 def _encrypted(content: str) -> dict[str, object]:

@@ -8,7 +8,8 @@
   open where it came in the open. A mere summary is of no use to the model and is left out, and so is
   reasoning that nothing follows: "'reasoning' was provided without its required following item".
 - A result that is an error says so in its text, as the dialect has no field for it.
-- Blocks we do not know are another dialect's and are left out, and so is a message that has nothing else.
+- Items of types we do not know go as they came. Blocks we do not know are another dialect's and are left out,
+  and so is a message that has nothing else.
 - Of ``extra``, only fields that the dialect has are sent.
 
 Source: OpenAI API reference, "Create a model response", ``input``; OpenAI guide "Reasoning models",
@@ -18,10 +19,10 @@ Source: OpenAI API reference, "Create a model response", ``input``; OpenAI guide
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from callboard.domain.arguments import arguments_of
 from callboard.domain.block import (
@@ -41,11 +42,12 @@ from callboard.domain.block import (
     ToolUseBlock,
     UrlSource,
 )
+from callboard.domain.item import ITEM, ITEM_ID
 from callboard.domain.message import Message
 from callboard.domain.model import ModelTraits
 from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.wire.openai_chat.outgoing import TRUE, is_refusal, result_texts
-from callboard.wire.openai_responses.incoming import ITEM_ID
+from callboard.wire.openai_responses.opaque import item_in
 from callboard.wire.openai_responses.schema import (
     InputAudio,
     InputFile,
@@ -71,6 +73,9 @@ PHASE = "phase"
 IN_THE_OPEN = "reasoning_text"
 """Key in a thinking block's ``extra`` that marks reasoning which came as text and not as a summary of it."""
 
+AnyItem: TypeAlias = SentItem | Raw
+"""One of ours, or one that goes as it came."""
+
 _TEXT = msgspec.json.Decoder(str)
 _AUDIO = msgspec.json.Decoder(InputAudio)
 
@@ -82,14 +87,14 @@ def system_items(system: Sequence[TextBlock], traits: ModelTraits) -> tuple[Sent
     return tuple(SentMessage(role="system", content=block.text) for block in system)
 
 
-def encode_items(messages: Sequence[Message]) -> tuple[SentItem, ...]:
+def encode_items(messages: Sequence[Message]) -> tuple[AnyItem, ...]:
     """The conversation; ``messages`` are not changed."""
     return at_once(encoding_items(messages))
 
 
-def encoding_items(messages: Sequence[Message]) -> Steps[tuple[SentItem, ...]]:
+def encoding_items(messages: Sequence[Message]) -> Steps[tuple[AnyItem, ...]]:
     """`encode_items` in steps."""
-    items: list[SentItem] = []
+    items: list[AnyItem] = []
     done = 0
     for message in messages:
         done += len(message.content)
@@ -113,8 +118,8 @@ class _Said(Struct):
     parts: list[Part]
 
 
-def _assistant(message: Message) -> list[SentItem]:
-    items: list[SentItem | _Said] = []
+def _assistant(message: Message) -> list[AnyItem]:
+    items: list[AnyItem | _Said] = []
     for block in message.content:
         match block:
             case TextBlock():
@@ -123,6 +128,8 @@ def _assistant(message: Message) -> list[SentItem]:
                 items.append(SentCall(call_id=block.id, name=block.name, arguments=arguments_of(block)))
             case ThinkingBlock() | RedactedThinkingBlock():
                 items += _reasoning(block)
+            case OpaqueBlock(type=kind) if kind == ITEM:
+                items.append(item_in(block))
             case _:
                 pass
     while items and isinstance(items[-1], SentReasoning):
@@ -130,23 +137,25 @@ def _assistant(message: Message) -> list[SentItem]:
     return [_whole(item) for item in items]
 
 
-def _user(message: Message) -> list[SentItem]:
-    items: list[SentItem | _Said] = []
+def _user(message: Message) -> list[AnyItem]:
+    items: list[AnyItem | _Said] = []
     for block in message.content:
         if isinstance(block, ToolResultBlock):
             items.append(SentOutput(call_id=block.tool_use_id, output=_output(block)))
+        elif isinstance(block, OpaqueBlock) and block.type == ITEM:
+            items.append(item_in(block))
         elif (part := _part(block)) is not None:
             _append(items, _Said(role="user", phase=None, parts=[part]))
     return [_whole(item) for item in items]
 
 
-def _say(items: list[SentItem | _Said], block: TextBlock) -> None:
+def _say(items: list[AnyItem | _Said], block: TextBlock) -> None:
     part = RefusalPart(refusal=block.text) if is_refusal(block) else OutputTextAgain(text=block.text)
     phase = _string(block.extra, PHASE)
     _append(items, _Said(role="assistant", phase=phase, parts=[part]))
 
 
-def _append(items: list[SentItem | _Said], said: _Said) -> None:
+def _append(items: list[AnyItem | _Said], said: _Said) -> None:
     """Add what was said, to the message before where that is of the same kind."""
     last = items[-1] if items else None
     if isinstance(last, _Said) and last.phase == said.phase:
@@ -155,7 +164,7 @@ def _append(items: list[SentItem | _Said], said: _Said) -> None:
         items.append(said)
 
 
-def _whole(item: SentItem | _Said) -> SentItem:
+def _whole(item: AnyItem | _Said) -> AnyItem:
     """The item as it is sent: a single text as a string, which every compatible server understands."""
     match item:
         case _Said(parts=[InputText() as only]):

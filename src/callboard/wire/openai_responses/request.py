@@ -9,20 +9,25 @@ Source: OpenAI API reference, "Create a model response"; Open Responses specific
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from callboard.domain.block import TextBlock
 from callboard.domain.generation import GenerationRequest, ResponseFormat
+from callboard.domain.message import Message
 from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.domain.tools import ToolChoice, ToolDefinition
-from callboard.errors import InvalidRequest, NotFound
+from callboard.errors import InvalidRequest
 from callboard.wire.json import STEP_BYTES, decode, refusal
-from callboard.wire.openai_responses.incoming import Conversation
+from callboard.wire.openai_responses.incoming import NOTHING_KEPT, Conversation
 from callboard.wire.openai_responses.response import on_a_line
 from callboard.wire.openai_responses.schema import (
     NULL,
     ChoiceObject,
+    ConversationRef,
+    CountInput,
     CreateResponse,
     Echo,
     Format,
@@ -50,22 +55,32 @@ _HAS_A_PLACE = frozenset(
         "temperature",
         "top_p",
         "user",
+        "conversation",
+        "max_tool_calls",
     }
 )
 
 
 class ResponsesRequest(Struct, frozen=True, kw_only=True):
-    """A request as its server sees it: what to generate, and how to answer."""
+    """A request as its server sees it: what to generate, and how to answer.
+
+    Attributes:
+        items: Its input, item by item (`callboard.domain.item`).
+    """
 
     request: GenerationRequest
+    items: tuple[Message, ...]
     echo: Echo
     stream: bool = False
     store: bool = True
     background: bool = False
     previous_response_id: str | None = None
+    conversation_id: str | None = None
+    max_tool_calls: int | None = None
 
 
 _REQUEST = msgspec.json.Decoder(CreateResponse)
+_COUNT = msgspec.json.Decoder(CountInput)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _TOOL_KIND = msgspec.json.Decoder(ToolKind)
 _TOOL = msgspec.json.Decoder(FunctionTool)
@@ -82,23 +97,37 @@ def decode_request(body: bytes) -> ResponsesRequest:
     return at_once(decoding(body))
 
 
-def decoding(body: bytes) -> Steps[ResponsesRequest]:
-    """`decode_request` in steps; raises what it raises."""
-    wire = decode(body, _REQUEST.decode, side="local")
+def decoding(
+    body: bytes, *, kept: Mapping[str, Raw] = NOTHING_KEPT, counted: bool = False
+) -> Steps[ResponsesRequest]:
+    """`decode_request` in steps; raises what it raises.
+
+    Args:
+        body: What the client sent.
+        kept: The items that it refers to, by their ids.
+        counted: Whether it is only to be measured: then it needs neither a model nor any input.
+    """
+    wire = decode(body, (_COUNT if counted else _REQUEST).decode, side="local")
+    conversation_id = _conversation_id(wire)
     _refuse_what_we_lack(wire)
     if len(body) > STEP_BYTES:
         yield
-    conversation = yield from _conversation(wire)
+    conversation = yield from _conversation(wire, kept)
+    # Instructions alone are enough where the client says in so many words that there is nothing else.
+    instructed = bool(conversation.system) and wire.input is not None
+    if not (counted or conversation.items or instructed or wire.previous_response_id or conversation_id):
+        code = "missing_required_parameter" if wire.input is None else "invalid_value"
+        raise refusal("it holds nothing for the model", "local", param="input", code=code)
     messages = yield from conversation.making_messages()
     fields = _FIELDS.decode(body)
-    tools = _tools(wire)
+    tools, others = _tools(wire)
     text = wire.text or TextConfig()
     reasoning = wire.reasoning or ReasoningConfig()
     request = GenerationRequest(
         model=wire.model,
         messages=messages,
         system=tuple(conversation.system),
-        tools=_offered(tools, wire.tool_choice),
+        tools=_offered(_functions(tools), wire.tool_choice),
         tool_choice=_choice(wire.tool_choice),
         parallel_tool_calls=wire.parallel_tool_calls,
         max_output_tokens=wire.max_output_tokens,
@@ -108,18 +137,18 @@ def decoding(body: bytes) -> Steps[ResponsesRequest]:
         reasoning_effort=reasoning.effort,
         user=wire.user,
         dialect=DIALECT,
-        extra={
-            name: value.copy() for name, value in fields.items() if name not in _HAS_A_PLACE and value != NULL
-        }
-        or None,
+        extra=_beside(wire, fields, others) or None,
     )
     return ResponsesRequest(
         request=request,
+        items=tuple(conversation.items),
         echo=_echo(wire, tools, fields.get("tool_choice", NULL)),
         stream=bool(wire.stream),
         store=wire.store is not False,
         background=bool(wire.background),
         previous_response_id=wire.previous_response_id,
+        conversation_id=conversation_id,
+        max_tool_calls=wire.max_tool_calls,
     )
 
 
@@ -130,34 +159,69 @@ def _refuse_what_we_lack(wire: CreateResponse) -> None:
         )
     if wire.prompt != NULL:
         raise InvalidRequest("There are no prompt templates.", param="prompt", code="unsupported_value")
-    if wire.conversation != NULL:
-        raise NotFound("There is no such conversation: conversations are not kept.")
+    if wire.conversation is not None and wire.previous_response_id is not None:
+        raise InvalidRequest(
+            "A response stands in a conversation or follows another response, not both.",
+            param="conversation",
+            code="mutually_exclusive_parameters",
+        )
 
 
-def _conversation(wire: CreateResponse) -> Steps[Conversation]:
-    conversation = Conversation()
+def _conversation_id(wire: CreateResponse) -> str | None:
+    named = wire.conversation
+    return named.id if isinstance(named, ConversationRef) else named
+
+
+def _conversation(wire: CreateResponse, kept: Mapping[str, Raw]) -> Steps[Conversation]:
+    conversation = Conversation(kept)
     if wire.instructions:
         conversation.system.append(TextBlock(text=wire.instructions))
     if isinstance(wire.input, str):
         conversation.say(wire.input)
     else:
-        for index, item in enumerate(wire.input):
+        for index, item in enumerate(wire.input or ()):
             yield from conversation.adding(item, f"input[{index}]")
             if (index + 1) % IN_A_STEP == 0:
                 yield
-    if not (conversation.says_something or conversation.system or wire.previous_response_id):
-        raise refusal("it holds nothing for the model", "local", param="input")
     return conversation
 
 
-def _tools(wire: CreateResponse) -> tuple[FunctionTool, ...]:
-    """The functions among the tools."""
-    found: list[FunctionTool] = []
+def _tools(wire: CreateResponse) -> tuple[tuple[FunctionTool | Raw, ...], tuple[Raw, ...]]:
+    """The tools, those that are no functions as they came; and these alone."""
+    found: list[FunctionTool | Raw] = []
+    others: list[Raw] = []
     for index, tool in enumerate(wire.tools or ()):
         at = f"tools[{index}]"
         if decode(tool, _TOOL_KIND.decode, side="local", at=at).type == "function":
             found.append(decode(tool, _TOOL.decode, side="local", at=at))
-    return tuple(found)
+        else:
+            others.append(on_a_line(tool))
+            found.append(others[-1])
+    return tuple(found), tuple(others)
+
+
+def _functions(tools: tuple[FunctionTool | Raw, ...]) -> tuple[FunctionTool, ...]:
+    return tuple(tool for tool in tools if isinstance(tool, FunctionTool))
+
+
+def _beside(wire: CreateResponse, fields: Mapping[str, Raw], others: tuple[Raw, ...]) -> dict[str, Raw]:
+    """What an upstream of the dialect is told beside the fields that have a place.
+
+    The tools that only such an upstream can run are among it, with what is said of them; where the client
+    allows but some functions, they are not.
+    """
+    choice = wire.tool_choice
+    if isinstance(choice, ChoiceObject) and choice.type == "allowed_tools":
+        others = ()
+    found = {
+        name: value.copy() for name, value in fields.items() if name not in _HAS_A_PLACE and value != NULL
+    }
+    if others:
+        found["tools"] = Raw(msgspec.json.encode(others))
+        for name in ("max_tool_calls", "tool_choice"):
+            if name in fields and fields[name] != NULL:
+                found[name] = fields[name].copy()
+    return found
 
 
 def _offered(
@@ -216,15 +280,18 @@ def _format(wire: Format | None) -> ResponseFormat | None:
     )
 
 
-def _echo(wire: CreateResponse, tools: tuple[FunctionTool, ...], tool_choice: Raw) -> Echo:
+def _echo(wire: CreateResponse, tools: tuple[FunctionTool | Raw, ...], tool_choice: Raw) -> Echo:
     plain = Echo(model=wire.model)
+    conversation_id = _conversation_id(wire)
     text = wire.text or TextConfig()
     shape = text.format or Format(type="text")
     return Echo(
         model=wire.model,
+        conversation=UNSET if conversation_id is None else ConversationRef(id=conversation_id),
         frequency_penalty=_or(wire.frequency_penalty, plain.frequency_penalty),
         instructions=wire.instructions,
         max_output_tokens=wire.max_output_tokens,
+        max_tool_calls=wire.max_tool_calls,
         metadata=wire.metadata or {},
         parallel_tool_calls=wire.parallel_tool_calls is not False,
         presence_penalty=_or(wire.presence_penalty, plain.presence_penalty),
@@ -240,12 +307,16 @@ def _echo(wire: CreateResponse, tools: tuple[FunctionTool, ...], tool_choice: Ra
             format=msgspec.structs.replace(shape, schema=on_a_line(shape.schema)), verbosity=text.verbosity
         ),
         tool_choice=on_a_line(tool_choice) if tool_choice != NULL else plain.tool_choice,
-        tools=tuple(msgspec.structs.replace(tool, parameters=on_a_line(tool.parameters)) for tool in tools),
+        tools=tuple(tool if isinstance(tool, Raw) else _repeated(tool) for tool in tools),
         top_logprobs=wire.top_logprobs or 0,
         top_p=_or(wire.top_p, plain.top_p),
         truncation=wire.truncation or plain.truncation,
         user=wire.user,
     )
+
+
+def _repeated(tool: FunctionTool) -> FunctionTool:
+    return msgspec.structs.replace(tool, parameters=on_a_line(tool.parameters))
 
 
 def _or(value: float | None, default: float) -> float:

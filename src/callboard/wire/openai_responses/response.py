@@ -18,7 +18,6 @@ from callboard.domain.generation import StopReason
 from callboard.domain.usage import Usage
 from callboard.wire.openai_chat.error import error_fields
 from callboard.wire.openai_chat.outgoing import is_refusal
-from callboard.wire.openai_responses.incoming import ITEM_ID
 from callboard.wire.openai_responses.schema import (
     NULL,
     Echo,
@@ -37,7 +36,7 @@ from callboard.wire.openai_responses.schema import (
 )
 
 Shown: TypeAlias = TextBlock | ToolUseBlock | ThinkingBlock | RedactedThinkingBlock
-"""The blocks that the dialect has items for."""
+"""The blocks that the dialect has items for; those of `callboard.domain.item.is_shown`."""
 
 PartOut: TypeAlias = OutputText | RefusalPart | SummaryText
 IncompleteReason: TypeAlias = Literal["max_output_tokens", "content_filter", "interrupted"]
@@ -50,7 +49,6 @@ _TOLD_AS_THEY_ARE = frozenset(
 )
 _BY_TYPE = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error": "invalid_prompt"}
 
-_ID = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -111,14 +109,6 @@ def item_of(block: Shown, item_id: str, status: Status) -> ItemOut:
             )
         case RedactedThinkingBlock():
             return ReasoningOut(id=item_id, status=status, summary=(), encrypted_content=block.data)
-
-
-def own_id(block: Shown) -> str | None:
-    """The id that a block's item must have: what is encrypted may be bound to the one that it came under."""
-    if not isinstance(block, ThinkingBlock | RedactedThinkingBlock) or block.extra is None:
-        return None
-    item_id = block.extra.get(ITEM_ID)
-    return _ID.decode(item_id) if item_id is not None else None
 
 
 def part_in(item: ItemOut) -> PartOut | None:

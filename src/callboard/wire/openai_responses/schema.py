@@ -3,9 +3,9 @@
 Rules for what we do not name here:
 
 - Unknown top-level fields of a request are kept in `GenerationRequest.extra`, for upstreams of the dialect.
-- Items and tools of a type we do not know are left out: clients send whatever their favourite server knows.
-  So is what came of such a call, as its item has a type of its own. The answer's ``tools`` name only what we
-  understood.
+- Items and tools of a type we do not know are kept as they came, because clients send whatever their
+  favourite server knows: they are repeated and listed, and passed on to upstreams of the dialect. No other
+  upstream is told of them.
 - Unknown fields within an item or a part are ignored; parts of an unknown type are refused, because nothing
   we could make of a message without them would be what was meant.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 NULL = Raw(b"null")
 
@@ -116,6 +116,18 @@ class ReasoningItem(Struct, frozen=True, kw_only=True):
     encrypted_content: str | None = None
 
 
+class ItemReference(Struct, frozen=True, kw_only=True):
+    """An item that is kept, instead of the item."""
+
+    id: str
+
+
+class CompactionItem(Struct, frozen=True, kw_only=True):
+    """A conversation made short; whoever made the content can read it."""
+
+    encrypted_content: str
+
+
 class ToolKind(Struct, frozen=True, kw_only=True):
     """What a tool, or a choice of one, is."""
 
@@ -165,17 +177,24 @@ class ReasoningConfig(Struct, frozen=True, kw_only=True):
 
 _Key: TypeAlias = Annotated[str, Meta(max_length=64)]
 _Value: TypeAlias = Annotated[str, Meta(max_length=512)]
+Metadata: TypeAlias = Annotated[dict[_Key, _Value], Meta(max_length=16)]
+
+
+class ConversationRef(Struct, frozen=True, kw_only=True):
+    """The conversation that a response stands in."""
+
+    id: str
 
 
 class CreateResponse(Struct, frozen=True, kw_only=True):
     """The body of a request, as far as we interpret or repeat it."""
 
     model: Annotated[str, Meta(min_length=1)]
-    input: str | list[Raw]
+    input: str | list[Raw] | None = None
     instructions: str | None = None
     stream: bool | None = None
     previous_response_id: str | None = None
-    conversation: Raw = NULL
+    conversation: str | ConversationRef | None = None
     prompt: Raw = NULL
     background: bool | None = None
     store: bool | None = None
@@ -189,7 +208,8 @@ class CreateResponse(Struct, frozen=True, kw_only=True):
     reasoning: ReasoningConfig | None = None
     user: str | None = None
     include: tuple[str, ...] | None = None
-    metadata: Annotated[dict[_Key, _Value], Meta(max_length=16)] | None = None
+    max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
+    metadata: Metadata | None = None
     truncation: Literal["auto", "disabled"] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
@@ -199,6 +219,12 @@ class CreateResponse(Struct, frozen=True, kw_only=True):
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
 
 
+class CountInput(CreateResponse, frozen=True, kw_only=True):
+    """The body of a request that is to be measured; there is a model to it or not."""
+
+    model: str = ""
+
+
 # --- responses
 # --------------------------------------------------------------------------------------------------
 
@@ -206,18 +232,15 @@ Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
 
 class Echo(Struct, frozen=True, kw_only=True):
-    """What an answer repeats of its request, with the defaults that were in force.
-
-    Attributes:
-        max_tool_calls: No such limit is in force, whatever was asked.
-    """
+    """What an answer repeats of its request, with the defaults that were in force."""
 
     model: str
     background: bool = False
+    conversation: ConversationRef | UnsetType = UNSET
     frequency_penalty: float = 0.0
     instructions: str | None = None
     max_output_tokens: int | None = None
-    max_tool_calls: None = None
+    max_tool_calls: int | None = None
     metadata: dict[str, str] = {}
     parallel_tool_calls: bool = True
     presence_penalty: float = 0.0
@@ -230,7 +253,7 @@ class Echo(Struct, frozen=True, kw_only=True):
     temperature: float = 1.0
     text: TextConfig = TextConfig(format=Format(type="text"))
     tool_choice: Raw = Raw(b'"auto"')
-    tools: tuple[FunctionTool, ...] = ()
+    tools: tuple[FunctionTool | Raw, ...] = ()
     top_logprobs: int = 0
     top_p: float = 1.0
     truncation: Literal["auto", "disabled"] = "disabled"

@@ -42,6 +42,7 @@ from callboard.domain.delta import (
     ThinkingDelta,
 )
 from callboard.domain.fold import Fold
+from callboard.domain.item import shown_id
 from callboard.domain.turn import ToolFinished, ToolStarted
 from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInterrupted, error_of
 from callboard.wire.openai_chat.outgoing import is_refusal
@@ -55,7 +56,6 @@ from callboard.wire.openai_responses.response import (
     incomplete_reason,
     item_of,
     on_a_line,
-    own_id,
     part_in,
     response_error,
 )
@@ -69,7 +69,6 @@ class _Kind(Struct, frozen=True, kw_only=True):
     """How items of a kind stream.
 
     Attributes:
-        prefix: Of their ids.
         content: Name of the events that tell of their content, without ``.delta`` and ``.done``; empty for
             those that have none to tell.
         field: What the content is called when it is whole.
@@ -77,7 +76,6 @@ class _Kind(Struct, frozen=True, kw_only=True):
         place: Where the part stands in its item.
     """
 
-    prefix: str
     content: str = ""
     field: str = ""
     part: str = ""
@@ -85,7 +83,6 @@ class _Kind(Struct, frozen=True, kw_only=True):
 
 
 _TEXT = _Kind(
-    prefix="msg",
     content="response.output_text",
     field="text",
     part="response.content_part",
@@ -93,14 +90,13 @@ _TEXT = _Kind(
 )
 _REFUSAL = msgspec.structs.replace(_TEXT, content="response.refusal", field="refusal")
 _THINKING = _Kind(
-    prefix="rs",
     content="response.reasoning_summary_text",
     field="text",
     part="response.reasoning_summary_part",
     place={"summary_index": 0},
 )
-_REDACTED = _Kind(prefix="rs")
-_CALL = _Kind(prefix="fc", content="response.function_call_arguments", field="arguments")
+_REDACTED = _Kind()
+_CALL = _Kind(content="response.function_call_arguments", field="arguments")
 
 
 class ResponseEncoder:
@@ -121,7 +117,7 @@ class ResponseEncoder:
     ) -> None:
         """``created_at`` is in seconds since the epoch; an echo may be encoded already."""
         self.response = b""
-        self._suffix = id.removeprefix("resp_")
+        self._id = id
         self._frame = ResponseFrame(id, created_at, echo)
         self._fold = Fold()
         self._sequence = -1
@@ -242,7 +238,7 @@ class ResponseEncoder:
         kind = self._kind = _kind_of(block)
         self._refused = self._refused or kind is _REFUSAL
         self._index += 1
-        self._item_id = own_id(block) or f"{kind.prefix}_{self._suffix}_{self._index}"
+        self._item_id = shown_id(self._id, block, self._index)
         self._written = False
         item = item_of(block, self._item_id, "in_progress")
         told = self._event("response.output_item.added", {"output_index": self._index, "item": emptied(item)})

@@ -23,8 +23,8 @@ from callboard.domain.block import (
     ToolUseBlock,
 )
 from callboard.domain.delta import ArgumentsDelta, GenerationEvent, TextDelta, ThinkingDelta
+from callboard.domain.item import ITEM_ID
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
-from callboard.wire.openai_responses.incoming import ITEM_ID
 from callboard.wire.openai_responses.outgoing import IN_THE_OPEN, PHASE
 from callboard.wire.openai_responses.schema import NULL
 

@@ -82,6 +82,7 @@ class _ChatChoice(Struct):
 
 
 _SPOKEN = msgspec.json.Decoder(_Spoken)
+_RAWS = msgspec.json.Decoder(tuple[Raw, ...])
 _CHAT_CHOICE = msgspec.json.Decoder(_ChatChoice)
 
 
@@ -111,7 +112,7 @@ def encoding(
     extra = _understood(request)
     spoken = _spoken(extra)
     sampled = not traits.reasoning
-    tools = encode_tools(request.tools, strict=_strict(request)) if traits.tools else ()
+    tools = _tools(request, extra) if traits.tools else ()
     reasoning = _reasoning(request, spoken)
     top_logprobs = spoken.top_logprobs if sampled else None
     wanted = [*(spoken.include or ())]
@@ -129,7 +130,7 @@ def encoding(
         instructions=request.system[0].text if apart else None,
         stream=True if stream else None,
         tools=tools or None,
-        tool_choice=_tool_choice(request.tool_choice, spoken) if tools else None,
+        tool_choice=_tool_choice(request, spoken) if tools else None,
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
         max_output_tokens=request.max_output_tokens,
         temperature=request.temperature if sampled else None,
@@ -211,12 +212,24 @@ def _format(shape: ResponseFormat) -> Format:
     )
 
 
-def _tool_choice(choice: ToolChoice | None, spoken: _Spoken) -> str | NamedFunction | AllowedTools | None:
-    match choice:
-        case ToolChoice(mode="tool"):
+def _tools(request: GenerationRequest, extra: Extra) -> tuple[SentTool | Raw, ...]:
+    """Our functions and the client's, and those of its tools that only an upstream of the dialect can run."""
+    others = extra.get("tools") if request.dialect == DIALECT else None
+    functions = encode_tools(request.tools, strict=_strict(request))
+    return functions if others is None else (*functions, *_RAWS.decode(others))
+
+
+def _tool_choice(
+    request: GenerationRequest, spoken: _Spoken
+) -> str | NamedFunction | AllowedTools | Raw | None:
+    match request.tool_choice:
+        case ToolChoice(mode="tool") as choice:
             return NamedFunction(name=choice.name or "")
-        case ToolChoice():
+        case ToolChoice() as choice:
             return choice.mode
+        case None if request.dialect == DIALECT:
+            # One of the tools that only the upstream can run.
+            return None if spoken.tool_choice == NULL else spoken.tool_choice
         case None:
             return _allowed(spoken.tool_choice)
 

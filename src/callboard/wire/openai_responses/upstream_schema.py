@@ -92,12 +92,12 @@ class SentRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     model: str
-    input: tuple[SentItem, ...]
+    input: tuple[SentItem | Raw, ...]
     store: bool
     instructions: str | None = None
     stream: bool | None = None
-    tools: tuple[SentTool, ...] | None = None
-    tool_choice: str | NamedFunction | AllowedTools | None = None
+    tools: tuple[SentTool | Raw, ...] | None = None
+    tool_choice: str | NamedFunction | AllowedTools | Raw | None = None
     parallel_tool_calls: bool | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
