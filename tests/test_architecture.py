@@ -44,7 +44,8 @@ LAYERS: dict[str, set[str]] = {
         "wiring",
     },
     "bench": {"domain", "wire", "transport"},
-    "cli": {"domain", "config", "runtime", "serving", "bench"},
+    "replay": {"domain", "wire", "providers", "tools", "store", "actors", "config", "runtime"},
+    "cli": {"domain", "config", "runtime", "serving", "bench", "replay"},
     "__init__": set(),
 }
 # third party → the only places that import it.

@@ -57,6 +57,7 @@ from callboard.providers.handler import ProviderHandler, RelayHandler
 from callboard.providers.registry import Registry, default_registry
 from callboard.providers.routing import Health, RouteTable
 from callboard.providers.settings import ProviderSettings
+from callboard.store.adrift import Adrift
 from callboard.store.hidden_rounds import HiddenRounds
 from callboard.store.key_register import KeyRegister
 from callboard.store.records import RetentionPolicy
@@ -90,6 +91,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     store: Store
     watch: Watch
     keys: KeyRegister
+    adrift: Adrift
     chat: Child[Assistant]
     assistants: Mapping[str, Child[Assistant]]
     routes: RouteTable
@@ -128,17 +130,15 @@ def wire(
     Raises:
         ConfigurationError: A provider's settings do not suit it.
     """
-    registry = registry or default_registry()
-    handlers = {each.name: registry.build(_settings(each)) for each in config.providers}
+    handlers = _handlers(config, registry or default_registry())
     routes = RouteTable(config.models, providers=handlers, catch_all=config.default_provider)
     keys = KeyRegister(store, time.time)
     limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, keys, on_line)))
     upstreams = _upstreams(routes, handlers, observe)
     providers = Child(name="provider_system", start=partial(ProviderSystem, upstreams, limiter))
     tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources)))
-    watch = Watch()
+    watch, adrift = Watch(), Adrift()
     archivist = Child(name="archivist", start=partial(Archivist, store, watch.written))
-    keeper = Child(name="key_keeper", start=partial(KeyKeeper, keys))
     cast = Cast(
         providers=providers,
         traits_of=lambda model: routes.candidates(model)[0].traits,
@@ -146,13 +146,16 @@ def wire(
         archivist=archivist,
         store=store,
         hidden=HiddenRounds(),
+        adrift=adrift,
         observe=observe,
         now_s=time.time,
     )
     chat, assistants = _assistants(config, cast)
     caretaker = _caretaker(cast, {CHAT: chat, **assistants}, config.store)
     return Wiring(
-        tree=_tree((limiter, providers, tools, archivist, keeper), (chat, *assistants.values()), caretaker),
+        tree=_tree(
+            (limiter, providers, tools, archivist, _keeper(keys)), (chat, *assistants.values()), caretaker
+        ),
         rate_limiter=limiter,
         provider_system=providers,
         tool_runner=tools,
@@ -160,6 +163,7 @@ def wire(
         store=store,
         watch=watch,
         keys=keys,
+        adrift=adrift,
         chat=chat,
         assistants=assistants,
         routes=routes,
@@ -168,11 +172,19 @@ def wire(
     )
 
 
+def _keeper(keys: KeyRegister) -> Child[KeyKeeper]:
+    return Child(name="key_keeper", start=partial(KeyKeeper, keys))
+
+
 def _tree(
     first: tuple[Child[Any], ...], assistants: tuple[Child[Assistant], ...], caretaker: Child[Caretaker]
 ) -> Supervisor:
     company = Supervisor(name="assistants", children=assistants)
     return Supervisor(name="callboard", children=(*first, company, caretaker))
+
+
+def _handlers(config: Config, registry: Registry) -> dict[str, ProviderHandler]:
+    return {each.name: registry.build(_settings(each)) for each in config.providers}
 
 
 def _upstreams(

@@ -209,6 +209,24 @@ async def test_what_a_tool_came_to_is_not_found_out_twice(tmp_path: Path) -> Non
     check(record.produced)
 
 
+async def test_a_call_of_a_later_round_may_have_the_name_of_one_before_the_restart(tmp_path: Path) -> None:
+    tool = counted(idempotent=False)
+    call = Tool(name="count", id="c1", arguments={})
+    with anyio.fail_after(10):
+        async with company(
+            Stage(demo=replies([call], [Hold(gate="never")])), tools=[tool.tool], config=on_disk(tmp_path)
+        ) as runtime:
+            await begin(runtime)
+            await logged(runtime, ToolFinished)
+        async with company(
+            Stage(demo=replies([call], [Text(text="Done.")])), tools=[tool.tool], config=on_disk(tmp_path)
+        ) as runtime:
+            record = await ended(runtime)
+    assert record.status == "completed"
+    assert tool.runs == 2
+    check(record.produced)
+
+
 async def test_a_response_whose_reader_went_with_the_process_ends_as_incomplete(tmp_path: Path) -> None:
     with anyio.fail_after(10):
         async with company(Stage(demo=replies([])), config=on_disk(tmp_path)) as runtime:

@@ -101,7 +101,8 @@ async def test_a_stream_that_is_cut_is_incomplete() -> None:
 async def test_a_target_that_says_nothing_times_out() -> None:
     outcome = await outcome_of(silent, timeout_s=0.05)
     assert outcome.error == "upstream_timeout"
-    assert outcome.ended_ns - outcome.started_ns >= 50_000_000
+    # An event loop may count in whole milliseconds, and so fire up to one early.
+    assert outcome.ended_ns - outcome.started_ns >= 49_000_000
 
 
 async def test_a_target_that_refuses_connections_is_unreachable() -> None:

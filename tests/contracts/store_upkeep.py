@@ -162,3 +162,19 @@ class UpkeepContract(StoreWorld):
     async def test_the_living_are_no_orphans(self) -> None:
         async with self.store(begin("r", status="in_progress")) as store:
             assert await store.claim_orphans() == []
+
+    async def test_those_that_are_adrift_are_claimed_where_they_are_live(self) -> None:
+        async with self.store(
+            begin("old", status="in_progress"),
+            begin("new", status="queued", at_s=NOW + 1),
+            begin("over"),
+            begin("gone", status="in_progress"),
+            begin("on gone", previous="gone"),
+            DeleteResponse(tenant=T, id="gone"),
+        ) as store:
+            adrift = ("new", "over", "gone", "never", "old")
+            claimed = await store.claim_orphans(0, adrift=adrift)
+            assert claimed == [await store.response(T, name) for name in ("old", "new")]
+            await store.commit((end("old", 0),))
+            assert [each.id for each in await store.claim_orphans(adrift=adrift)] == ["new"]
+            assert await store.claim_orphans(adrift=()) == []

@@ -29,6 +29,7 @@ from tests.fakes.served import Carrier, Served, served
 from tests.fakes.upstream import FakeUpstream, serve_upstream
 
 Leave = Literal["fin", "rst"]
+CHAT_PATH = "/v1/chat/completions"
 
 
 class Relayed(Struct, frozen=True, kw_only=True, eq=False):
@@ -171,11 +172,34 @@ def chat_body(text: str = "hi", **more: object) -> dict[str, object]:
     return {"model": "demo-model", "messages": [{"role": "user", "content": text}], **more}
 
 
-def chat_request(body: object, *, request_id: str = "asked", fields: Sequence[str] = ()) -> bytes:
-    """A chat completion request as it is on the wire."""
+class Way(Struct, frozen=True, kw_only=True):
+    """How a client asks, and what the runtime has for it.
+
+    Attributes:
+        tools: The runtime's own; with any of them actors answer.
+    """
+
+    target: str = CHAT_PATH
+    tools: Sequence[FunctionTool[..., object]] = ()
+
+    def body(self, text: str = "hi", **more: object) -> dict[str, object]:
+        """A request in the dialect of the target."""
+        if self.target == CHAT_PATH:
+            return chat_body(text, **more)
+        return {"model": "demo-model", "input": text, **more}
+
+    def ask(self, caller: Caller, text: str = "hi", *, request_id: str = "asked", **more: object) -> None:
+        """Have a client ask."""
+        caller.send(chat_request(self.body(text, **more), request_id=request_id, target=self.target))
+
+
+def chat_request(
+    body: object, *, request_id: str = "asked", fields: Sequence[str] = (), target: str = CHAT_PATH
+) -> bytes:
+    """A request as it is on the wire; by default one for a chat completion."""
     raw = json.dumps(body).encode()
     head = (
-        "POST /v1/chat/completions HTTP/1.1",
+        f"POST {target} HTTP/1.1",
         "Host: localhost",
         "Content-Type: application/json",
         f"X-Request-Id: {request_id}",

@@ -16,7 +16,6 @@ import pytest
 
 import callboard
 from callboard.providers.script import Script
-from callboard.tools.function import FunctionTool
 from tests.fakes.company import Stage
 from tests.fakes.openai_traffic import (
     PROMPT_TOKENS,
@@ -36,7 +35,7 @@ from tests.fakes.relayed import (
     Footprint,
     Leave,
     Relayed,
-    chat_body,
+    Way,
     chat_request,
     clogged,
     openai_config,
@@ -59,7 +58,7 @@ def add(a: float, b: float) -> float:
     return a + b
 
 
-PATHS: dict[str, list[FunctionTool[..., object]]] = {"relay": [], "actors": [add]}
+PATHS = {"relay": Way(), "actors": Way(tools=[add]), "responses": Way(target="/v1/responses")}
 
 pytestmark = pytest.mark.anyio
 each_path = pytest.mark.parametrize("path", list(PATHS))
@@ -84,21 +83,21 @@ async def until(condition: Callable[[], bool]) -> None:
         await anyio.lowlevel.checkpoint()
 
 
-async def next_one(server: Served, *, stream: bool) -> None:
+async def next_one(server: Served, way: Way, *, stream: bool) -> None:
     """The next client is served."""
     headers = {"x-request-id": "next"}
-    body = chat_body("next", stream=stream)
-    answer = await server.client.post("/v1/chat/completions", json=body, headers=headers)
+    body = way.body("next", stream=stream)
+    answer = await server.client.post(way.target, json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     assert "next" in answer.text
 
 
-async def held(over: Relayed, gate: Gate, *, stream: bool) -> Caller:
+async def held(over: Relayed, gate: Gate, way: Way, *, stream: bool) -> Caller:
     """A client whose answer the upstream holds back."""
     whole = chat_stream("held") if stream else chat("held")
     over.upstream.queue(Answer(headers=whole.headers, parts=(gate, *whole.parts), chunked=whole.chunked))
     caller = Caller(over.server.port)
-    caller.ask(chat_body("holder", stream=stream), request_id="holder")
+    way.ask(caller, "holder", request_id="holder", stream=stream)
     with anyio.fail_after(5):
         await gate.reached.wait()
     return caller
@@ -119,14 +118,14 @@ async def test_one_that_waits_for_a_place_gives_up_its_place_in_line(
     path: str, stream: bool, leave: Leave
 ) -> None:
     gate = Gate()
-    async with relayed(tools=PATHS[path], config={"server": {"max_concurrency": 1}}) as over:
-        holder = await held(over, gate, stream=stream)
+    async with relayed(tools=PATHS[path].tools, config={"server": {"max_concurrency": 1}}) as over:
+        holder = await held(over, gate, PATHS[path], stream=stream)
         async with leaving(over.server, leave) as caller:
-            caller.ask(chat_body("gone", stream=stream), request_id="gone")
+            PATHS[path].ask(caller, "gone", request_id="gone", stream=stream)
             await until(lambda: over.server.admission.in_work == 2)
         await over.left_line("gone")
         await served_in_the_end(holder, gate)
-        await next_one(over.server, stream=stream)
+        await next_one(over.server, PATHS[path], stream=stream)
         assert await over.outcomes() == [("holder", "completed"), ("next", "completed")]
         assert len(over.upstream.exchanges) == 2
 
@@ -138,15 +137,15 @@ async def test_one_that_waits_for_a_limit_gives_up_its_place_in_line(
     path: str, stream: bool, leave: Leave
 ) -> None:
     gate = Gate()
-    async with relayed(tools=PATHS[path], config={"limits": {"parallel": 1}}) as over:
-        holder = await held(over, gate, stream=stream)
+    async with relayed(tools=PATHS[path].tools, config={"limits": {"parallel": 1}}) as over:
+        holder = await held(over, gate, PATHS[path], stream=stream)
         async with leaving(over.server, leave) as caller:
-            caller.ask(chat_body("gone", stream=stream), request_id="gone")
+            PATHS[path].ask(caller, "gone", request_id="gone", stream=stream)
             await until(lambda: working(over.server, "rate_limiter") == 1)
         assert working(over.server, "rate_limiter") == 0
         await over.left_line("gone")
         await served_in_the_end(holder, gate)
-        await next_one(over.server, stream=stream)
+        await next_one(over.server, PATHS[path], stream=stream)
         assert await over.outcomes() == [("holder", "completed"), ("next", "completed")]
         assert len(over.upstream.exchanges) == 2
 
@@ -157,13 +156,14 @@ async def test_one_that_waits_for_a_limit_gives_up_its_place_in_line(
 async def test_one_that_leaves_in_the_middle_of_its_request_is_never_passed_on(
     path: str, stream: bool, leave: Leave
 ) -> None:
-    async with relayed(tools=PATHS[path]) as over:
+    async with relayed(tools=PATHS[path].tools) as over:
         async with leaving(over.server, leave) as caller:
-            raw = chat_request(chat_body("gone", stream=stream), request_id="gone")
+            way = PATHS[path]
+            raw = chat_request(way.body("gone", stream=stream), request_id="gone", target=way.target)
             caller.send(raw[: len(raw) - 10])
             await until(lambda: over.server.admission.in_work == 1)
         await over.left_line("gone")
-        await next_one(over.server, stream=stream)
+        await next_one(over.server, PATHS[path], stream=stream)
         assert await over.outcomes() == [("next", "completed")]
         assert len(over.upstream.exchanges) == 1
 
@@ -175,9 +175,9 @@ async def test_a_connection_that_is_being_made_is_given_up(path: str, stream: bo
     with clogged() as clog:
         stage = Stage(unused=Script())
         config = openai_config(clog.base_url)
-        async with served(stage, tools=PATHS[path], config=config) as server:
+        async with served(stage, tools=PATHS[path].tools, config=config) as server:
             async with leaving(server, leave) as caller:
-                caller.ask(chat_body("gone", stream=stream), request_id="gone")
+                PATHS[path].ask(caller, "gone", request_id="gone", stream=stream)
                 while not (await server.runtime.accounts()).tokens.open:
                     await anyio.lowlevel.checkpoint()
             accounts = await settled(server)
@@ -189,25 +189,25 @@ async def test_a_connection_that_is_being_made_is_given_up(path: str, stream: bo
             async with serve_upstream(clog.port) as upstream:
                 over = Relayed(upstream=upstream, server=server, stage=stage)
                 await over.left_line("gone")
-                await next_one(server, stream=stream)
+                await next_one(server, PATHS[path], stream=stream)
                 assert await over.outcomes() == [("gone", "cancelled"), ("next", "completed")]
                 assert len(upstream.exchanges) == 1
 
 
 @each_path
 async def test_one_that_waits_for_a_connection_of_the_pool_leaves_the_line(path: str) -> None:
-    gate, body = Gate(), chat_body("same for all", stream=True)
-    async with relayed(tools=PATHS[path]) as over:
+    gate, way = Gate(), PATHS[path]
+    async with relayed(tools=PATHS[path].tools) as over:
         whole = chat_stream("held")
         over.upstream.fallback = lambda _: Answer(headers=whole.headers, parts=(gate, *whole.parts))
         holders = [Caller(over.server.port) for _ in range(POOL)]
         for number, holder in enumerate(holders):
-            holder.ask(body, request_id=f"holder-{number}")
+            way.ask(holder, "same for all", request_id=f"holder-{number}", stream=True)
         with anyio.fail_after(10):
             await over.upstream.exchange(POOL - 1)
         each = (await over.server.runtime.accounts()).tokens.open // POOL
         async with leaving(over.server, "fin") as caller:
-            caller.ask(body, request_id="gone")
+            way.ask(caller, "same for all", request_id="gone", stream=True)
             while (await over.server.runtime.accounts()).tokens.open != (POOL + 1) * each:
                 await anyio.lowlevel.checkpoint()
         await over.left_line("gone")
@@ -223,17 +223,19 @@ async def test_one_that_waits_for_a_connection_of_the_pool_leaves_the_line(path:
 @each_form
 @each_leave
 async def test_nothing_is_tried_again_for_one_who_has_gone(path: str, stream: bool, leave: Leave) -> None:
-    async with relayed(tools=PATHS[path]) as over:
-        await next_one(over.server, stream=stream)  # so that a connection to the upstream is there
+    async with relayed(tools=PATHS[path].tools) as over:
+        await next_one(
+            over.server, PATHS[path], stream=stream
+        )  # so that a connection to the upstream is there
         over.upstream.queue(failure(503, retry_after="2"))
         async with leaving(over.server, leave) as caller:
-            caller.ask(chat_body("gone", stream=stream), request_id="gone")
+            PATHS[path].ask(caller, "gone", request_id="gone", stream=stream)
             await over.upstream.exchange(1)
             # The grant of the second attempt is being waited for.
             await until(lambda: working(over.server, "provider_system") == 1)
         assert working(over.server, "provider_system") == 0
         await over.left_line("gone")
-        await next_one(over.server, stream=stream)
+        await next_one(over.server, PATHS[path], stream=stream)
         assert await over.outcomes() == [("next", "completed"), ("gone", "failed"), ("next", "completed")]
         assert len(over.upstream.exchanges) == 3
 
@@ -255,9 +257,12 @@ def calling_the_tool(exchange: Exchange) -> Answer:
     )
 
 
+@pytest.mark.parametrize("path", ["actors", "responses"])
 @each_form
 @each_leave
-async def test_a_tool_that_runs_for_one_who_has_gone_is_cancelled(stream: bool, leave: Leave) -> None:
+async def test_a_tool_that_runs_for_one_who_has_gone_is_cancelled(
+    path: str, stream: bool, leave: Leave
+) -> None:
     gate, cancelled = Gate(), anyio.Event()
 
     @callboard.tool
@@ -272,15 +277,17 @@ async def test_a_tool_that_runs_for_one_who_has_gone_is_cancelled(stream: bool, 
         return "seen"
 
     async with relayed(tools=[look]) as over:
-        await next_one(over.server, stream=stream)  # so that a connection to the upstream is there
+        await next_one(
+            over.server, PATHS[path], stream=stream
+        )  # so that a connection to the upstream is there
         over.upstream.queue(calling_the_tool(Exchange("", "", (), json.dumps({"stream": True}).encode(), 0)))
         async with leaving(over.server, leave) as caller:
-            caller.ask(chat_body("gone", stream=stream), request_id="gone")
+            PATHS[path].ask(caller, "gone", request_id="gone", stream=stream)
             await gate.reached.wait()
         assert cancelled.is_set()
         assert working(over.server, "tool_runner") == 0
         await over.left_line("gone")
-        await next_one(over.server, stream=stream)
+        await next_one(over.server, PATHS[path], stream=stream)
         # What the model was asked before the tool ran was answered in full.
         assert await over.outcomes() == [(name, "completed") for name in ("next", "gone", "next")]
         assert len(over.upstream.exchanges) == 3

@@ -10,7 +10,6 @@ import pytest
 
 import callboard
 from callboard.providers.script import Script
-from callboard.tools.function import FunctionTool
 from tests.fakes.company import Stage
 from tests.fakes.openai_traffic import Answer, Gate, Part, chat, chat_stream
 from tests.fakes.relayed import (
@@ -18,7 +17,7 @@ from tests.fakes.relayed import (
     Footprint,
     Leave,
     Relayed,
-    chat_body,
+    Way,
     openai_config,
     relayed,
     serve_silence,
@@ -38,7 +37,7 @@ def add(a: float, b: float) -> float:
     return a + b
 
 
-PATHS: dict[str, list[FunctionTool[..., object]]] = {"relay": [], "actors": [add]}
+PATHS = {"relay": Way(), "actors": Way(tools=[add]), "responses": Way(target="/v1/responses")}
 
 pytestmark = [pytest.mark.anyio]
 each_path = pytest.mark.parametrize("path", list(PATHS))
@@ -58,14 +57,14 @@ def held_back(exchange: Exchange, gate: Gate, *, mid: bool) -> Answer:
 
 
 async def leave_and_check(
-    over: Relayed, gate: Gate, *, stream: bool, mid: bool, leave: Leave, request_id: str = "gone"
+    over: Relayed, gate: Gate, way: Way, *, stream: bool, mid: bool, leave: Leave, request_id: str = "gone"
 ) -> float:
     """One client comes and goes; returns the seconds until the upstream noticed."""
     number = len(over.upstream.exchanges)
     over.upstream.fallback = lambda exchange: held_back(exchange, gate, mid=mid)
     before = Footprint.of(over.server)
     caller = Caller(over.server.port)
-    caller.ask(chat_body(stream=stream), request_id=request_id)
+    way.ask(caller, request_id=request_id, stream=stream)
     with anyio.fail_after(5):
         await gate.reached.wait()
         if mid and stream:
@@ -95,12 +94,13 @@ async def leave_and_check(
 async def test_the_upstream_is_closed_when_the_client_leaves(
     path: str, stream: bool, mid: bool, leave: Leave
 ) -> None:
-    async with relayed(tools=PATHS[path]) as over:
-        await leave_and_check(over, Gate(), stream=stream, mid=mid, leave=leave)
+    way = PATHS[path]
+    async with relayed(tools=way.tools) as over:
+        await leave_and_check(over, Gate(), way, stream=stream, mid=mid, leave=leave)
         over.upstream.fallback = lambda exchange: (
             chat_stream("fine") if exchange.json().get("stream") else chat("fine")
         )
-        answer = await over.server.client.post("/v1/chat/completions", json=chat_body(stream=stream))
+        answer = await over.server.client.post(way.target, json=way.body(stream=stream))
         assert answer.status_code == 200
         assert "fine" in answer.text
         accounts = await over.settled()
@@ -116,11 +116,13 @@ async def test_the_upstream_is_closed_when_the_client_leaves(
 async def test_a_call_that_waits_for_its_status_is_closed_too(path: str, stream: bool, leave: Leave) -> None:
     async with (
         serve_silence() as upstream,
-        served(Stage(unused=Script()), tools=PATHS[path], config=openai_config(upstream.base_url)) as server,
+        served(
+            Stage(unused=Script()), tools=PATHS[path].tools, config=openai_config(upstream.base_url)
+        ) as server,
     ):
         before = Footprint.of(server)
         caller = Caller(server.port)
-        caller.ask(chat_body(stream=stream))
+        PATHS[path].ask(caller, stream=stream)
         with anyio.fail_after(5):
             await upstream.asked.wait()
             assert server.admission.in_work == 1
@@ -139,11 +141,13 @@ async def test_the_upstream_is_closed_within_a_quarter_of_a_second(
     path: str, stream: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     took_s: list[float] = []
-    async with relayed(tools=PATHS[path]) as over:
+    async with relayed(tools=PATHS[path].tools) as over:
         for number in range(REPETITIONS):
             mid, leave = number % 2 == 0, LEAVES[number // 2 % 2]
             gone = f"gone-{number}"
-            took = await leave_and_check(over, Gate(), stream=stream, mid=mid, leave=leave, request_id=gone)
+            took = await leave_and_check(
+                over, Gate(), PATHS[path], stream=stream, mid=mid, leave=leave, request_id=gone
+            )
             took_s.append(took)
         assert len(over.upstream.exchanges) == REPETITIONS
     p99_s = sorted(took_s)[REPETITIONS * 99 // 100 - 1]

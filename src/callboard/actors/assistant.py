@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import ClassVar, TypeAlias, assert_never
 
+import anyio
 from msgspec import Struct
 
 from callboard.actors.archivist import Archivist
@@ -38,6 +39,7 @@ from callboard.kernel import (
     Restart,
     StreamRequest,
 )
+from callboard.store.adrift import Adrift
 from callboard.store.hidden_rounds import HiddenRounds
 from callboard.store.records import ResponseRecord
 from callboard.store.store import Store
@@ -81,7 +83,7 @@ class Cast(Struct, frozen=True, kw_only=True):
 
     Attributes:
         traits_of: What the model that a request names can do; raises `UnknownModel` where there is none.
-        store, hidden: Outlive the actor, so that its restart forgets no conversation.
+        store, hidden, adrift: Outlive the actor, so that its restart forgets no conversation.
         now_s: Seconds since the epoch.
     """
 
@@ -91,6 +93,7 @@ class Cast(Struct, frozen=True, kw_only=True):
     archivist: Child[Archivist]
     store: Store
     hidden: HiddenRounds
+    adrift: Adrift
     observe: Callable[[Observation], None]
     now_s: Callable[[], float]
 
@@ -120,6 +123,7 @@ class Assistant(Actor[_Message]):
             archivist=context.ref(cast.archivist),
             store=cast.store,
             hidden=cast.hidden,
+            adrift=cast.adrift,
             observe=cast.observe,
             now_s=cast.now_s,
         )
@@ -142,6 +146,8 @@ class Assistant(Actor[_Message]):
 
     async def _undertake(self, message: Undertake, context: Context[Assistant]) -> None:
         record = message.record
+        if record.id in self._background:
+            return
         asked = decode_order(record.request)
         # Its attempts are accounted under a name that no process before this one has used.
         meter = Meter(
@@ -158,7 +164,10 @@ class Assistant(Actor[_Message]):
             log=message.log,
         )
 
+        is_over = anyio.Event()
+
         def over() -> None:
+            is_over.set()
             self._background.pop(record.id, None)
             self._company.observe(meter.close())
 
@@ -167,4 +176,6 @@ class Assistant(Actor[_Message]):
             start=lambda: BackgroundTurn(live, over),
             restart=Restart.TEMPORARY,
         )
-        self._background[record.id] = await context.spawn(child)
+        working = await context.spawn(child)
+        if not is_over.is_set():
+            self._background[record.id] = working

@@ -56,7 +56,7 @@ from callboard.domain.turn_log import (
     broken,
 )
 from callboard.domain.usage import Usage
-from callboard.errors import CallboardError, Conflict, NotFound
+from callboard.errors import CallboardError, Conflict, NotFound, StoreUnavailable
 from callboard.store.hidden_rounds import joining
 from callboard.store.records import Status
 
@@ -134,6 +134,9 @@ class LiveTurn:
         except BaseException as error:
             await self._break_off(error)
             raise
+        finally:
+            if self._recorder is not None:
+                self._recorder.let_go(self._company.adrift)
         self._observe(
             CommandCompleted(
                 request_id=request_id,
@@ -150,7 +153,7 @@ class LiveTurn:
                 step = await self._generate(step.state)
             else:
                 step = await self._run_tools(step, pending)
-                pending = None
+            pending = None  # a model may give calls of different rounds one name
         self._state = step.state
         await self._finish(step)
 
@@ -332,8 +335,8 @@ class LiveTurn:
             error = error.exceptions[0]
         cancelled = not isinstance(error, Exception) or isinstance(error, anyio.get_cancelled_exc_class())
         keep = self._order.keep
-        if cancelled and keep is not None and keep.background:
-            return
+        if keep is not None and keep.background and (cancelled or isinstance(error, StoreUnavailable)):
+            return  # it can go on from where its log stands
         recorder.add(TurnBroken(why="cancelled") if cancelled else broken(error))
         produced = () if state is None else state.produced
         status: Status = "cancelled" if cancelled else "failed"

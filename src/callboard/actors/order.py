@@ -25,6 +25,7 @@ from callboard.domain.model import ModelTraits
 from callboard.domain.observation import Observation
 from callboard.domain.principal import Principal
 from callboard.kernel import ActorRef
+from callboard.store.adrift import Adrift
 from callboard.store.hidden_rounds import HiddenRounds
 from callboard.store.records import ResponseRecord
 from callboard.store.store import Store
@@ -59,6 +60,7 @@ class Company(Struct, frozen=True, kw_only=True):
     archivist: ActorRef[Archivist]
     store: Store
     hidden: HiddenRounds
+    adrift: Adrift
     observe: Callable[[Observation], None]
     now_s: Callable[[], float]
 

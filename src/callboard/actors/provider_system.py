@@ -17,6 +17,7 @@ from typing import ClassVar, TypeAlias, assert_never
 
 import anyio
 from anyio import CancelScope, WouldBlock
+from anyio.lowlevel import checkpoint_if_cancelled
 from msgspec import Struct
 
 from callboard.actors.rate_limiter import Acquire, RateLimiter, Settle
@@ -278,6 +279,8 @@ class ProviderSystem(Decider[_Message]):
     async def _grant_waiting(self, message: Open, choice: Choice) -> Grant:
         try:
             await self._limiter.ask(_acquire(message, choice.spec, wait=True))
+            # An answer outlives a cancellation; but whoever has left has said `Close` already.
+            await checkpoint_if_cancelled()
         except BaseException:
             self._drop(choice)
             # The limiter may have reserved just as we were cancelled; this gives it back.

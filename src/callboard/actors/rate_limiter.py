@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, TypeAlias, assert_never
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -207,6 +208,8 @@ class RateLimiter(Decider[_Message]):
     ) -> bool:
         try:
             await waiter.decided.wait()
+            # Woken in the instant in which the asker left, it would reserve for somebody who has settled.
+            await checkpoint_if_cancelled()
         except BaseException:
             # Cancelled in line, or just as it was admitted: either way it holds nothing afterwards.
             if not self._limits.cancel(ticket) and isinstance(waiter.decision, Admitted):

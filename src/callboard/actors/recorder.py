@@ -7,6 +7,8 @@ trace; one that comes to its end in one go is stored in one commit.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 from msgspec.structs import replace
 
@@ -16,13 +18,22 @@ from callboard.domain.block import ToolUseBlock
 from callboard.domain.delta import BlockStarted, BlockStopped
 from callboard.domain.message import Message
 from callboard.domain.turn_log import LogEvent, TurnBroken, encode_events
+from callboard.errors import CallboardError
 from callboard.kernel import ActorRef
+from callboard.store.adrift import Adrift
 from callboard.store.changes import AppendEvents, BeginResponse, Change, EndResponse
 from callboard.store.records import ResponseRecord, Segment, Status
+
+FEW = 64
+"""Events that may wait to become durable before whoever writes faster than the store waits for it."""
 
 
 class Recorder:
     """See the module's docstring. Used by one turn; `settle` may be called by several of its tasks.
+
+    Attributes:
+        stored: Whether the response may be in the store.
+        ended: Whether its end is.
 
     Args:
         archivist: Writes.
@@ -37,12 +48,14 @@ class Recorder:
         self, archivist: ActorRef[Archivist], record: ResponseRecord, *, stored: bool = False
     ) -> None:
         self.stored = stored
+        self.ended = False
         self._archivist = archivist
         self._record = record
         self._version = record.version
         self._status: Status = record.status
         self._waiting: list[LogEvent] = []
         self._held: list[LogEvent] = []
+        self._under_way: list[LogEvent] = []
         self._more = anyio.Event()
         self._turn = anyio.Lock()
 
@@ -59,6 +72,11 @@ class Recorder:
         else:
             self._waiting.append(event)
         self._more.set()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that nothing should be added before a `settle`."""
+        return len(self._waiting) >= FEW
 
     async def settle(self) -> None:
         """Return when everything that was added is durable.
@@ -113,13 +131,31 @@ class Recorder:
             if thread is None:
                 await self._commit([end])
             else:
-                self.stored = True
-                await thread.commit([end], produced, finished_at_s)
+                await self._write(lambda: thread.commit([end], produced, finished_at_s))
+            self.ended = True
+
+    def let_go(self, adrift: Adrift) -> None:
+        """Say so where the response is left as it stands, for somebody to take it up."""
+        if self.ended:
+            adrift.forget((self._record.id,))
+        elif self.stored:
+            adrift.let_go(self._record.id)
 
     async def _commit(self, changes: list[Change]) -> None:
-        # Once it is sent it is done, whether or not we are still there to hear of it.
+        await self._write(lambda: self._archivist.ask(Commit(changes=tuple(changes))))
+
+    async def _write(self, commit: Callable[[], Awaitable[None]]) -> None:
         self.stored = True
-        await self._archivist.ask(Commit(changes=tuple(changes)))
+        try:
+            # Whoever leaves meanwhile waits too: what comes next has to know whether this is in the log.
+            with anyio.CancelScope(shield=True):
+                await commit()
+        except CallboardError:
+            self._version -= len(self._under_way)
+            self._waiting[:0] = self._under_way
+            raise
+        finally:
+            self._under_way = []
 
     def _next(self) -> list[Change]:
         segment = self._segment()
@@ -136,7 +172,8 @@ class Recorder:
         ]
 
     def _segment(self) -> Segment | None:
-        events, self._waiting = self._waiting, []
+        events = self._under_way = self._waiting
+        self._waiting = []
         self._more = anyio.Event()
         if not events:
             return None

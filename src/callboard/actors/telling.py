@@ -41,8 +41,9 @@ class Telling:
         """Log an event, and show it when what has to be durable before is."""
         if self._recorder is not None or self._thread is not None:
             self.log(event)
-            if self._recorder is not None and self._is_boundary(event):
-                await self._recorder.settle()
+            recorder = self._recorder
+            if recorder is not None and (self._is_boundary(event) or self._runs_ahead(recorder)):
+                await recorder.settle()
         await self.show(event)
 
     async def announce(self, events: Sequence[TurnEvent]) -> None:
@@ -69,6 +70,10 @@ class Telling:
             self.reader.send_nowait(event)
         except anyio.WouldBlock:
             await self.reader.send(event)
+
+    def _runs_ahead(self, recorder: Recorder) -> bool:
+        """Whether a turn that nobody reads has outrun its log."""
+        return self.reader is None and recorder.is_behind
 
     def _is_boundary(self, event: TurnEvent) -> bool:
         """Whether ``event`` must be durable before anything follows from it.

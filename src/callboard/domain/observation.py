@@ -129,7 +129,7 @@ class RequestClosed(Struct, frozen=True, kw_only=True):
 
 
 class EndNotKept(Struct, frozen=True, kw_only=True):
-    """A turn has ended and the store could not be told: it looks unfinished until the process has ended."""
+    """A turn has ended and the store could not be told: it looks unfinished until that is made up for."""
 
     response_id: str
     error_type: str

@@ -87,6 +87,7 @@ def _house(runtime: Runtime, admission: Admission, sockets: SocketLimits) -> Hou
         archivist=runtime.archivist,
         store=runtime.wiring.store,
         watch=runtime.wiring.watch,
+        adrift=runtime.wiring.adrift,
         give_up=runtime.give_up,
         relays=runtime.relays,
         check_model=runtime.check_model,

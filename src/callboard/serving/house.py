@@ -14,6 +14,7 @@ from callboard.actors.provider_system import ProviderSystem
 from callboard.domain.observation import Observation
 from callboard.kernel import ActorRef
 from callboard.serving.socket import SocketLimits
+from callboard.store.adrift import Adrift
 from callboard.store.store import Store
 from callboard.store.watch import Watch
 
@@ -47,6 +48,7 @@ class House(Struct, frozen=True, kw_only=True):
         archivist: Writes to the store.
         store: For reading.
         watch: Tells of what the archivist writes.
+        adrift: Takes what nobody works on any more.
         give_up: Has the named assistant stop its work on a response that somebody else has ended.
         relays: Whether a model's requests may be passed on as they are: each provider that may serve it
             speaks
@@ -67,6 +69,7 @@ class House(Struct, frozen=True, kw_only=True):
     archivist: ActorRef[Archivist]
     store: Store
     watch: Watch
+    adrift: Adrift
     give_up: Callable[[str, str], Awaitable[None]]
     relays: Callable[[str], bool]
     check_model: Callable[[str], None]

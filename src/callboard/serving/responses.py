@@ -99,8 +99,12 @@ async def _begin(visit: Visit, order: TurnOrder, keep: Keeping, asked: Responses
     record = record_of(order, keep, house.assistant_name)
     begin = (BeginResponse(record=record), *pledge(visit, record.id, streamed=asked.stream))
     visit.meter.response_id = record.id
-    await house.archivist.ask(Commit(changes=begin))
-    await house.assistant.tell(Undertake(record=record))
+    try:
+        await house.archivist.ask(Commit(changes=begin))
+        await house.assistant.tell(Undertake(record=record))
+    except BaseException:
+        house.adrift.let_go(record.id)  # it may be stored, and nobody sees to it
+        raise
     if asked.stream:
         await follow(visit, record, starting_after=-1)
     else:

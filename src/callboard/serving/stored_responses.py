@@ -11,16 +11,17 @@ Source: OpenAI API, "Get a model response", "Delete", "Cancel", "List input item
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import anyio
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from callboard.actors.archivist import Commit
 from callboard.actors.kept_order import decode_order
 from callboard.domain.delta import GenerationStopped
 from callboard.domain.turn_log import LogEvent, TurnBroken, decode_events, encode_events
-from callboard.errors import InvalidRequest, NotFound, VersionConflict
+from callboard.errors import InvalidRequest, NotFound, Overloaded, VersionConflict
 from callboard.serving.events import EventStream
 from callboard.serving.query import Query
 from callboard.serving.visit import Visit
@@ -29,7 +30,8 @@ from callboard.store.records import LIVE, ResponseRecord, Segment
 from callboard.wire.openai_responses.items import PAGE, encode_page, input_items
 from callboard.wire.openai_responses.stream import ResponseEncoder, events_behind
 
-SEGMENTS_AT_ONCE = 64
+SEGMENTS_AT_ONCE = 128
+EVENTS_AT_ONCE = 512
 LOOK_AGAIN_S = 0.1
 """How often a log is read that another process may be writing."""
 
@@ -59,13 +61,14 @@ async def cancel(visit: Visit) -> None:
     record = await _found(visit)
     if not record.background:
         raise InvalidRequest("Only a response in the background can be cancelled.", code="not_cancellable")
+    # First, lest its own writes are always ahead of the last one.
+    await visit.house.give_up(decode_order(record.request).assistant, record.id)
     while record.status in LIVE:
         try:
             await visit.house.archivist.ask(Commit(changes=(_cancellation(visit, record),)))
         except VersionConflict:
             record = await _found(visit)  # it has gone on meanwhile
             continue
-        await visit.house.give_up(decode_order(record.request).assistant, record.id)
         record = await _found(visit)
     await visit.exchange.respond(200, await response_object(visit, record))
 
@@ -96,9 +99,15 @@ async def follow(visit: Visit, record: ResponseRecord, *, starting_after: int) -
     """Answer with the stream of a stored response, from the event behind ``starting_after`` to the last."""
     visit.meter.stream = True
     encoder = _encoder(record)
-    stream = EventStream(visit.exchange, encoder.fail)
+
+    def last_words(error: BaseException) -> bytes:
+        # This stream ends and the response goes on: it can be followed again later, from where it broke off.
+        return b"" if isinstance(error, Overloaded) else encoder.fail(error)
+
+    stream = EventStream(visit.exchange, last_words)
 
     async def pass_on() -> None:
+        await stream.send(b"")  # it may be long until there is anything to tell
         async for events in _coming(visit, record):
             told: list[bytes] = []
             for event in events:
@@ -106,7 +115,7 @@ async def follow(visit: Visit, record: ResponseRecord, *, starting_after: int) -
                 if isinstance(event, GenerationStopped):
                     told.append(encoder.finish(await _finished_at(visit, record)))
             piece = events_behind(starting_after, b"".join(told))
-            if piece or not stream.started:
+            if piece:
                 await stream.send(piece)
         await stream.finish()
 
@@ -119,12 +128,12 @@ async def _coming(visit: Visit, record: ResponseRecord) -> AsyncIterator[list[Lo
     with visit.house.watch.watching(record.id) as watcher:
         while True:
             segments = await store.segments(record.id, after=read - 1, limit=SEGMENTS_AT_ONCE)
-            for segment in segments:
-                events = decode_events(segment.payload)[max(0, read - segment.first) :]
-                read = segment.first + segment.count
+            for events in _in_steps(segments, read):
+                read += len(events)
                 yield events
-                if events and isinstance(events[-1], GenerationStopped | TurnBroken):
+                if isinstance(events[-1], GenerationStopped | TurnBroken):
                     return
+                await checkpoint()
             if not segments:
                 with anyio.move_on_after(LOOK_AGAIN_S):
                     await watcher.wait()
@@ -139,11 +148,22 @@ async def _logged(visit: Visit, record: ResponseRecord) -> AsyncIterator[list[Lo
         segments = await visit.house.store.segments(record.id, after=read - 1, limit=SEGMENTS_AT_ONCE)
         if not segments:
             return
-        for segment in segments:
-            yield decode_events(segment.payload)[
-                max(0, read - segment.first) : record.version - segment.first
-            ]
-            read = segment.first + segment.count
+        for events in _in_steps(segments, read):
+            yield events[: record.version - read]
+            read += len(events)
+            await checkpoint()
+
+
+def _in_steps(segments: Iterable[Segment], read: int) -> Iterator[list[LogEvent]]:
+    """The events behind the first ``read`` of the log, as many at once as keep nobody else waiting."""
+    step: list[LogEvent] = []
+    for segment in segments:
+        step += decode_events(segment.payload)[max(0, read - segment.first) :]
+        while len(step) >= EVENTS_AT_ONCE:
+            yield step[:EVENTS_AT_ONCE]
+            del step[:EVENTS_AT_ONCE]
+    if step:
+        yield step
 
 
 def _encoder(record: ResponseRecord) -> ResponseEncoder:

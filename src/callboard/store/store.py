@@ -7,7 +7,7 @@ other methods read, but for three that tend the store as a whole: `Store.claim_o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -121,11 +121,16 @@ class Store(Protocol):
     async def key_secret(self) -> bytes:
         """What tokens are hashed with: random, made when it is first asked for, and never among the data."""
 
-    async def claim_orphans(self, limit: int = 100) -> list[ResponseRecord]:
+    async def claim_orphans(self, limit: int = 100, adrift: Collection[str] = ()) -> list[ResponseRecord]:
         """Take over live responses whose owner is gone, oldest first.
 
         The caller sees to it that they go on, or end. Of several that claim at once each gets different
         ones.
+
+        Args:
+            limit: How many at most.
+            adrift: Ids of responses of this store's own that nobody works on any more. Those of them that are
+                live come too, without limit.
         """
 
     async def prune(self, policy: RetentionPolicy, now_s: int) -> int:

@@ -104,7 +104,7 @@ COMMAND_COMPLETED = Event("command completed", "info", "The turn is over.", (_DU
 END_NOT_KEPT = Event(
     "end not kept",
     "error",
-    "A turn has ended and the store could not be told; it looks unfinished until this process has ended.",
+    "A turn has ended and the store could not be told; it looks unfinished until that can be made up for.",
     (Field("error_type", "string", "one of the error types below"),),
     ("response_id",),
 )

@@ -6,7 +6,7 @@ It keeps the whole contract but durability: a commit is done at once, and gone w
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -143,9 +143,11 @@ class InMemoryStore:
         """What tokens are hashed with."""
         return self._key_secret
 
-    async def claim_orphans(self, limit: int = 100) -> list[ResponseRecord]:
-        """None: what is live here is this process's, and ends with it."""
-        return []
+    async def claim_orphans(self, limit: int = 100, adrift: Collection[str] = ()) -> list[ResponseRecord]:
+        """Those of ``adrift`` that are live: all is this process's here, and ends with it."""
+        rows = [self._tables.responses.get(response_id) for response_id in adrift]
+        live = [row for row in rows if row is not None and row.record.owner and not row.hidden]
+        return [row.record for row in sorted(live, key=lambda row: (row.record.created_at_s, row.number))]
 
     async def prune(self, policy: RetentionPolicy, now_s: int) -> int:
         """Delete what ``policy`` does not keep, in one step."""

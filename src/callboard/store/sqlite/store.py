@@ -8,7 +8,7 @@ while it does; neither waits for the other. The event loop never touches the fil
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -147,11 +147,9 @@ class SqliteStore:
         with faults_translated():
             return await to_thread.run_sync(key_secret, self._place.path, limiter=self._reading)
 
-    async def claim_orphans(self, limit: int = 100) -> list[ResponseRecord]:
+    async def claim_orphans(self, limit: int = 100, adrift: Collection[str] = ()) -> list[ResponseRecord]:
         """Take over live responses of stores that are closed, or whose process is gone."""
-        return await self._write(
-            lambda connection: upkeep.claim(connection, self._owner.id, self._owner.is_alive, limit)
-        )
+        return await self._write(partial(upkeep.claim, owner=self._owner, limit=limit, adrift=adrift))
 
     async def prune(self, policy: RetentionPolicy, now_s: int) -> int:
         """Delete what ``policy`` does not keep, in small transactions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from callboard.store.records import ResponseRecord, RetentionPolicy, StoreReport
 from callboard.store.retention import Holding, Unit, superfluous
 from callboard.store.sqlite.engine import sync_directory, transaction
+from callboard.store.sqlite.owners import Owner
 from callboard.store.sqlite.responses import RECORD, record_of
 from callboard.store.sqlite.schema import schema_version
 
@@ -33,6 +34,10 @@ _ORPHANS = """
 SELECT seq FROM responses WHERE owner <> '' AND owner IN (SELECT value FROM json_each(?))
 ORDER BY created_at_s, seq LIMIT ?
 """
+_ADRIFT = """
+SELECT seq FROM responses WHERE id IN (SELECT value FROM json_each(?)) AND owner = ?
+ORDER BY created_at_s, seq
+"""
 _HOLDING = """
 SELECT (SELECT count(*) FROM responses WHERE NOT deleted),
        (SELECT coalesce(sum(bytes), 0) FROM responses) + (SELECT coalesce(sum(bytes), 0) FROM conversations),
@@ -42,15 +47,21 @@ MAX_PROBLEMS = 20
 
 
 def claim(
-    connection: apsw.Connection, owner: str, is_alive: Callable[[str], bool], limit: int
+    connection: apsw.Connection, owner: Owner, limit: int, adrift: Collection[str]
 ) -> list[ResponseRecord]:
-    """Give ``owner`` up to ``limit`` live responses whose own owner is gone."""
+    """Give ``owner`` up to ``limit`` live responses whose own owner is gone, and all ``adrift`` of its own.
+
+    Those are written too, though nothing changes: where nothing can be written they cannot go on.
+    """
     with transaction(connection):
         owners = connection.execute("SELECT DISTINCT owner FROM responses WHERE owner <> ''").fetchall()
-        dead = msgspec.json.encode([name for (name,) in owners if not is_alive(str(name))]).decode()
+        dead = msgspec.json.encode([name for (name,) in owners if not owner.is_alive(str(name))]).decode()
         numbers = connection.execute(_ORPHANS, (dead, max(limit, 0))).fetchall()
+        if adrift:
+            names = msgspec.json.encode(list(adrift)).decode()
+            numbers += connection.execute(_ADRIFT, (names, owner.id)).fetchall()
         for number in numbers:
-            connection.execute("UPDATE responses SET owner = ? WHERE seq = ?", (owner, *number))
+            connection.execute("UPDATE responses SET owner = ? WHERE seq = ?", (owner.id, *number))
         return [
             record_of(row)
             for place in numbers
