@@ -153,9 +153,7 @@ def wire(
     chat, assistants = _assistants(config, cast)
     caretaker = _caretaker(cast, {CHAT: chat, **assistants}, config.store)
     return Wiring(
-        tree=_tree(
-            (limiter, providers, tools, archivist, _keeper(keys)), (chat, *assistants.values()), caretaker
-        ),
+        tree=_tree((limiter, providers, tools, archivist), keys, (chat, *assistants.values()), caretaker),
         rate_limiter=limiter,
         provider_system=providers,
         tool_runner=tools,
@@ -172,15 +170,15 @@ def wire(
     )
 
 
-def _keeper(keys: KeyRegister) -> Child[KeyKeeper]:
-    return Child(name="key_keeper", start=partial(KeyKeeper, keys))
-
-
 def _tree(
-    first: tuple[Child[Any], ...], assistants: tuple[Child[Assistant], ...], caretaker: Child[Caretaker]
+    first: tuple[Child[Any], ...],
+    keys: KeyRegister,
+    assistants: tuple[Child[Assistant], ...],
+    caretaker: Child[Caretaker],
 ) -> Supervisor:
+    keeper = Child(name="key_keeper", start=partial(KeyKeeper, keys))
     company = Supervisor(name="assistants", children=assistants)
-    return Supervisor(name="callboard", children=(*first, company, caretaker))
+    return Supervisor(name="callboard", children=(*first, keeper, company, caretaker))
 
 
 def _handlers(config: Config, registry: Registry) -> dict[str, ProviderHandler]:
