@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from callboard.domain.delta import GenerationEvent, GenerationStopped
 from callboard.domain.fold import events_of
-from callboard.domain.steps import in_turns
+from callboard.domain.steps import Steps, in_turns
 from callboard.errors import ConfigurationError, Failure, LocalWireError, RemoteWireError, UpstreamError
 from callboard.providers.forwarding import forwarded_headers, forwarded_url
 from callboard.providers.handler import ForwardedRequest, ProviderCall
@@ -39,6 +39,8 @@ MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_DOCUMENT_BYTES = 8 << 20
 """As of a request. What is passed on undecoded, or streamed, may be as long as the transport allows."""
 REST_S = 0.25
+BYTES_IN_A_STEP = 16 * 1024
+"""So much of a stream is decoded before others get a turn: some milliseconds where its events are small."""
 
 
 class OpenAIOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -223,7 +225,13 @@ class OpenAIAnswer:
             self._over = True
             self._ready.extend(self._source.end())
         else:
-            self._ready.extend(self._source.feed(piece))
+            await in_turns(self._take(piece))
+
+    def _take(self, piece: bytes) -> Steps[None]:
+        self._ready.extend(self._source.feed(piece[:BYTES_IN_A_STEP]))
+        for start in range(BYTES_IN_A_STEP, len(piece), BYTES_IN_A_STEP):
+            yield
+            self._ready.extend(self._source.feed(piece[start : start + BYTES_IN_A_STEP]))
 
     async def _read_rest(self) -> None:
         """Take in what follows the last event, mostly the end of the framing: it keeps the connection.
