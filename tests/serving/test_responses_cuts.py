@@ -73,17 +73,20 @@ class Stream(Struct, frozen=True, kw_only=True):
 
     Attributes:
         needed: Bytes without which it is not whole.
+        status: What the response is then.
     """
 
     dialect: str
     whole: bytes
     needed: int
+    status: str = "completed"
 
 
 def in_responses(whole: bytes) -> Stream:
     """A stream of the Responses dialect: whole with its last event, as OpenAI sends no mark behind it."""
-    last = whole.index(b"data: ", max(whole.rfind(b"event: response.completed"), 0))
-    return Stream(dialect="responses", whole=whole, needed=whole.index(b"\n\n", last) + 2)
+    last = max(whole.rfind(b'"type":"response.%s"' % each) for each in (b"completed", b"incomplete"))
+    status = "incomplete" if whole.startswith(b'"type":"response.incomplete"', last) else "completed"
+    return Stream(dialect="responses", whole=whole, needed=whole.index(b"\n\n", last) + 2, status=status)
 
 
 def hand_made() -> bytes:
@@ -236,7 +239,8 @@ async def held_against(over: Turns, stream: Stream, offset: int, *, lost: bool) 
         assert events == []
         return
     assert record.status not in LIVE
-    assert (record.status == "completed") is whole
+    assert (record.status == stream.status) is whole or stream.status == "incomplete"
+    assert whole or record.status != "completed"
     log = [event for each in await over.store.segments(response_id) for event in decode_events(each.payload)]
     assert isinstance(log[-1], GenerationStopped if whole else TurnBroken)
     if offset % 8 == 0 or whole:
