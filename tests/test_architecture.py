@@ -27,6 +27,7 @@ LAYERS: dict[str, set[str]] = {
     "tools": {"domain"},
     "providers": {"domain", "wire", "transport"},
     "actors": {"kernel", "domain", "providers", "tools", "limits", "store"},
+    "chats": {"domain", "wire", "transport", "providers", "store"},
     "config": {"domain"},
     "telemetry": {"kernel", "domain", "limits", "config"},
     "wiring": {"kernel", "domain", "providers", "tools", "limits", "store", "actors", "config", "transport"},
@@ -37,6 +38,7 @@ LAYERS: dict[str, set[str]] = {
         "wire",
         "transport",
         "actors",
+        "chats",
         "store",
         "providers",
         "config",
@@ -45,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "bench": {"domain", "wire", "transport"},
     "replay": {"domain", "wire", "providers", "tools", "store", "actors", "config", "runtime"},
-    "cli": {"domain", "config", "runtime", "serving", "bench", "replay"},
+    "cli": {"domain", "chats", "store", "config", "runtime", "serving", "bench", "replay"},
     "__init__": set(),
 }
 # third party → the only places that import it.

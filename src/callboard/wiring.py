@@ -11,6 +11,7 @@ The tree, in starting order (stopping is the reverse)::
     ├── assistants
     │   ├── chat             answers what names no assistant            asks the three above it
     │   └── NAME …           one for each configured assistant
+    ├── titler               names chats that have begun                asks an assistant, archivist
     └── caretaker            what other processes left unfinished       tells assistants, archivist
 
 A crash of the limiter restarts it alone: limits, ledger and stored conversations are values made here, which
@@ -35,6 +36,7 @@ from callboard.actors.key_keeper import KeyKeeper
 from callboard.actors.order import AssistantSpec
 from callboard.actors.provider_system import ProviderSystem, Upstreams
 from callboard.actors.rate_limiter import RateLimiter, Till
+from callboard.actors.titler import Titler
 from callboard.actors.tool_runner import ToolRunner
 from callboard.config import (
     Config,
@@ -69,6 +71,8 @@ from callboard.transport.http import Timeouts
 RESPONSES_IN_MEMORY = 100
 CHAT = "chat"
 """Name of the assistant behind /v1/chat/completions: no instructions, every tool."""
+TITLES = "titles"
+"""Name of the assistant that finds titles for chats, where one is configured; else `CHAT` is asked."""
 
 
 class Wiring(Struct, frozen=True, kw_only=True, eq=False):
@@ -93,6 +97,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     keys: KeyRegister
     adrift: Adrift
     chat: Child[Assistant]
+    titler: Child[Titler]
     assistants: Mapping[str, Child[Assistant]]
     routes: RouteTable
     relaying: frozenset[str]
@@ -134,8 +139,7 @@ def wire(
     routes = RouteTable(config.models, providers=handlers, catch_all=config.default_provider)
     keys = KeyRegister(store, time.time)
     limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, keys, on_line)))
-    upstreams = _upstreams(routes, handlers, observe)
-    providers = Child(name="provider_system", start=partial(ProviderSystem, upstreams, limiter))
+    providers = _provider_system(_upstreams(routes, handlers, observe), limiter)
     tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources)))
     watch, adrift = Watch(), Adrift()
     archivist = Child(name="archivist", start=partial(Archivist, store, watch.written))
@@ -151,9 +155,9 @@ def wire(
         now_s=time.time,
     )
     chat, assistants = _assistants(config, cast)
-    caretaker = _caretaker(cast, {CHAT: chat, **assistants}, config.store)
+    last = _last(cast, chat, assistants, config.store)
     return Wiring(
-        tree=_tree((limiter, providers, tools, archivist), keys, (chat, *assistants.values()), caretaker),
+        tree=_tree((limiter, providers, tools, archivist), keys, (chat, *assistants.values()), last),
         rate_limiter=limiter,
         provider_system=providers,
         tool_runner=tools,
@@ -163,6 +167,7 @@ def wire(
         keys=keys,
         adrift=adrift,
         chat=chat,
+        titler=last[0],
         assistants=assistants,
         routes=routes,
         relaying=frozenset(name for name, handler in handlers.items() if _relays(handler)),
@@ -174,11 +179,11 @@ def _tree(
     first: tuple[Child[Any], ...],
     keys: KeyRegister,
     assistants: tuple[Child[Assistant], ...],
-    caretaker: Child[Caretaker],
+    last: tuple[Child[Any], ...],
 ) -> Supervisor:
     keeper = Child(name="key_keeper", start=partial(KeyKeeper, keys))
     company = Supervisor(name="assistants", children=assistants)
-    return Supervisor(name="callboard", children=(*first, keeper, company, caretaker))
+    return Supervisor(name="callboard", children=(*first, keeper, company, *last))
 
 
 def _handlers(config: Config, registry: Registry) -> dict[str, ProviderHandler]:
@@ -195,6 +200,19 @@ def _upstreams(
         random=random.SystemRandom().random,
         observe=observe,
     )
+
+
+def _provider_system(upstreams: Upstreams, limiter: Child[RateLimiter]) -> Child[ProviderSystem]:
+    return Child(name="provider_system", start=partial(ProviderSystem, upstreams, limiter))
+
+
+def _last(
+    cast: Cast, chat: Child[Assistant], assistants: Mapping[str, Child[Assistant]], store: StoreConfig
+) -> tuple[Child[Titler], Child[Caretaker]]:
+    """Those that come after the assistants, because they ask or tell them."""
+    own = assistants.get(TITLES)
+    titler = Child(name="titler", start=partial(Titler, own or chat, cast, own_model=own is not None))
+    return titler, _caretaker(cast, {CHAT: chat, **assistants}, store)
 
 
 def _caretaker(

@@ -13,6 +13,7 @@ from callboard.serving.admission import Admission
 from callboard.serving.app import App
 from callboard.serving.auth import Doorkeeper
 from callboard.serving.exchange import Exchange
+from callboard.serving.front import front_of
 from callboard.serving.house import House, Names
 from callboard.serving.http1 import ListenLimits
 from callboard.serving.proxy import Proxy
@@ -84,6 +85,7 @@ def _house(runtime: Runtime, admission: Admission, sockets: SocketLimits) -> Hou
         providers=runtime.providers,
         assistant=runtime.system.ref(runtime.wiring.chat),
         assistant_name=CHAT,
+        front=front_of(runtime),
         archivist=runtime.archivist,
         store=runtime.wiring.store,
         watch=runtime.wiring.watch,

@@ -13,6 +13,7 @@ from callboard.actors.assistant import Assistant
 from callboard.actors.provider_system import ProviderSystem
 from callboard.domain.observation import Observation
 from callboard.kernel import ActorRef
+from callboard.serving.front import Front
 from callboard.serving.socket import SocketLimits
 from callboard.store.adrift import Adrift
 from callboard.store.store import Store
@@ -45,6 +46,7 @@ class House(Struct, frozen=True, kw_only=True):
         assistant: Answers chat completions and responses: no instructions of its own, all tools of the
             runtime's.
         assistant_name: What stored orders call it.
+        front: What the chat routes use.
         archivist: Writes to the store.
         store: For reading.
         watch: Tells of what the archivist writes.
@@ -66,6 +68,7 @@ class House(Struct, frozen=True, kw_only=True):
     providers: ActorRef[ProviderSystem]
     assistant: ActorRef[Assistant]
     assistant_name: str
+    front: Front
     archivist: ActorRef[Archivist]
     store: Store
     watch: Watch

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from callboard.serving import conversations
+from callboard.serving import chats, conversations
 from callboard.serving.chat_completions import chat_completions
 from callboard.serving.compact import compact
+from callboard.serving.forms import forms
 from callboard.serving.health import health, ready, root
 from callboard.serving.idempotency import idempotent
 from callboard.serving.input_tokens import input_tokens
@@ -44,4 +45,8 @@ ROUTES = (
     Route(method="GET", path=f"{CONVERSATION}/items", handle=conversations.list_items),
     Route(method="GET", path=f"{CONVERSATION}/items/{{item_id}}", handle=conversations.retrieve_item),
     Route(method="DELETE", path=f"{CONVERSATION}/items/{{item_id}}", handle=conversations.delete_item),
+    Route(method="POST", path="/chat", handle=forms(idempotent(chats.converse)), works=True),
+    Route(method="GET", path="/chat", handle=chats.retrieve),
+    Route(method="GET", path="/get-all-conversations", handle=chats.list_all),
+    Route(method="POST", path="/update-conversation-title", handle=forms(idempotent(chats.retitle))),
 )
