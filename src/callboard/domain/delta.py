@@ -20,7 +20,7 @@ from callboard.domain.generation import StopReason
 from callboard.domain.usage import Usage
 
 
-class GenerationStarted(Struct, frozen=True, kw_only=True, tag=True):
+class GenerationStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The upstream began to answer."""
 
     id: str
@@ -28,14 +28,14 @@ class GenerationStarted(Struct, frozen=True, kw_only=True, tag=True):
     extra: Extra | None = None
 
 
-class BlockStarted(Struct, frozen=True, kw_only=True, tag=True):
+class BlockStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Block ``index`` begins; ``block`` holds what is known already, its text or input still empty."""
 
     index: int
     block: Block
 
 
-class TextDelta(Struct, frozen=True, kw_only=True, tag=True):
+class TextDelta(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """More text of a text block, with the log probabilities of its tokens where they were asked for."""
 
     index: int
@@ -43,34 +43,34 @@ class TextDelta(Struct, frozen=True, kw_only=True, tag=True):
     logprobs: Raw | None = None
 
 
-class ThinkingDelta(Struct, frozen=True, kw_only=True, tag=True):
+class ThinkingDelta(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """More of a thinking block."""
 
     index: int
     thinking: str
 
 
-class SignatureDelta(Struct, frozen=True, kw_only=True, tag=True):
+class SignatureDelta(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """More of a thinking block's signature."""
 
     index: int
     signature: str
 
 
-class ArgumentsDelta(Struct, frozen=True, kw_only=True, tag=True):
+class ArgumentsDelta(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """More JSON text of a tool call's arguments."""
 
     index: int
     partial_json: str
 
 
-class BlockStopped(Struct, frozen=True, kw_only=True, tag=True):
+class BlockStopped(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Block ``index`` is complete."""
 
     index: int
 
 
-class GenerationStopped(Struct, frozen=True, kw_only=True, tag=True):
+class GenerationStopped(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The answer is complete; exactly one, and last.
 
     Attributes:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from callboard.domain.block import Block, Extra, TextBlock, ToolResultBlock, ToolUseBlock
 
 
-class Message(Struct, frozen=True, kw_only=True):
+class Message(Struct, frozen=True, kw_only=True, gc=False):
     """One entry of a conversation.
 
     Attributes:

@@ -21,14 +21,12 @@ from msgspec import Meta, Raw, Struct
 NULL = Raw(b"null")
 
 MAX_CALLS = 1_024
-"""Calls, choices or pieces of content that are read of one answer. No model makes as many; reading an
-unbounded number would take unbounded time."""
+"""Calls, choices or pieces of content that are read of one answer; no model makes as many."""
 
 # --- requests
-# ---------------------------------------------------------------------------------------------------
 
 
-class TextPart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="text"):
+class TextPart(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="text"):
     """A piece of text."""
 
     text: str
@@ -40,20 +38,22 @@ class RefusalPart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     refusal: str
 
 
-class ImageUrl(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ImageUrl(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """``url`` is an address or a data URL."""
 
     url: str
     detail: str | None = None
 
 
-class ImagePart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="image_url"):
+class ImagePart(
+    Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="image_url"
+):
     """An image; the bare address is an old form that some clients still send."""
 
     image_url: ImageUrl | str
 
 
-class FileFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FileFields(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """``file_data`` is a data URL."""
 
     file_id: str | None = None
@@ -61,7 +61,7 @@ class FileFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     filename: str | None = None
 
 
-class FilePart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="file"):
+class FilePart(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="file"):
     """A document."""
 
     file: FileFields
@@ -83,14 +83,14 @@ Part: TypeAlias = TextPart | RefusalPart | ImagePart | FilePart | AudioPart | Vi
 TextContent: TypeAlias = str | tuple[TextPart, ...]
 
 
-class FunctionCall(Struct, frozen=True, kw_only=True):
+class FunctionCall(Struct, frozen=True, kw_only=True, gc=False):
     """``arguments`` is JSON text: whatever a model writes, and with some servers the object itself."""
 
     name: str | None = None
     arguments: Raw = NULL
 
 
-class ToolCall(Struct, frozen=True, kw_only=True):
+class ToolCall(Struct, frozen=True, kw_only=True, gc=False):
     """A call the model made."""
 
     id: str | None = None
@@ -114,7 +114,9 @@ class DeveloperMessage(
     name: str | None = None
 
 
-class UserMessage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="role", tag="user"):
+class UserMessage(
+    Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="role", tag="user"
+):
     """What the user says."""
 
     content: str | tuple[Part, ...]
@@ -133,7 +135,9 @@ class AssistantMessage(
     function_call: FunctionCall | None = None
 
 
-class ToolMessage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="role", tag="tool"):
+class ToolMessage(
+    Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="role", tag="tool"
+):
     """What a call came to."""
 
     tool_call_id: str
@@ -154,7 +158,7 @@ RequestMessage: TypeAlias = (
 )
 
 
-class FunctionDefinition(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FunctionDefinition(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """``parameters`` is a JSON Schema."""
 
     name: str
@@ -163,27 +167,27 @@ class FunctionDefinition(Struct, frozen=True, kw_only=True, omit_defaults=True):
     strict: bool | None = None
 
 
-class Tool(Struct, frozen=True, kw_only=True):
+class Tool(Struct, frozen=True, kw_only=True, gc=False):
     """A function the model may call."""
 
     type: Literal["function"] = "function"
     function: FunctionDefinition
 
 
-class FunctionName(Struct, frozen=True, kw_only=True):
+class FunctionName(Struct, frozen=True, kw_only=True, gc=False):
     """A function, named."""
 
     name: str
 
 
-class NamedChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NamedChoice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One function that must be called; of other types ``tool_choice`` is passed on as it is."""
 
     type: str | None = None
     function: FunctionName | None = None
 
 
-class JsonSchemaFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JsonSchemaFormat(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The schema of an answer."""
 
     name: str
@@ -192,20 +196,20 @@ class JsonSchemaFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     strict: bool | None = None
 
 
-class Format(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Format(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The shape of an answer."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
 
 
-class StreamOptions(Struct, frozen=True, kw_only=True):
+class StreamOptions(Struct, frozen=True, kw_only=True, gc=False):
     """How to stream."""
 
     include_usage: bool | None = None
 
 
-class RequestFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RequestFields(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The body of a request beside its messages, as far as we interpret it, and `CHECKED_ONLY`."""
 
     model: Annotated[str, Meta(min_length=1)]
@@ -260,10 +264,9 @@ unchecked.
 
 
 # --- responses
-# --------------------------------------------------------------------------------------------------
 
 
-class PromptTokensDetails(Struct, frozen=True, kw_only=True):
+class PromptTokensDetails(Struct, frozen=True, kw_only=True, gc=False):
     """Parts of ``prompt_tokens``."""
 
     cached_tokens: int | None = 0
@@ -271,7 +274,7 @@ class PromptTokensDetails(Struct, frozen=True, kw_only=True):
     audio_tokens: int | None = 0
 
 
-class CompletionTokensDetails(Struct, frozen=True, kw_only=True):
+class CompletionTokensDetails(Struct, frozen=True, kw_only=True, gc=False):
     """Parts of ``completion_tokens``."""
 
     reasoning_tokens: int | None = 0
@@ -280,7 +283,7 @@ class CompletionTokensDetails(Struct, frozen=True, kw_only=True):
     rejected_prediction_tokens: int | None = 0
 
 
-class CompletionUsage(Struct, frozen=True, kw_only=True):
+class CompletionUsage(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens; the prompt's include cached ones, the completion's include reasoning."""
 
     prompt_tokens: int | None = 0
@@ -296,14 +299,14 @@ class UsageElsewhere(Struct, frozen=True, kw_only=True, gc=False):
     usage: CompletionUsage | None = None
 
 
-class Logprobs(Struct, frozen=True, kw_only=True):
+class Logprobs(Struct, frozen=True, kw_only=True, gc=False):
     """Arrays of tokens with their log probabilities."""
 
     content: Raw = NULL
     refusal: Raw = NULL
 
 
-class FinishDetails(Struct, frozen=True, kw_only=True):
+class FinishDetails(Struct, frozen=True, kw_only=True, gc=False):
     """What early vision models sent instead of ``finish_reason``."""
 
     type: str | None = None
@@ -316,7 +319,7 @@ class ContentPiece(Struct, frozen=True, kw_only=True, gc=False):
     text: str = ""
 
 
-class ResponseMessage(Struct, frozen=True, kw_only=True):
+class ResponseMessage(Struct, frozen=True, kw_only=True, gc=False):
     """The model's message; the two names of reasoning are different servers' for the same."""
 
     content: str | tuple[ContentPiece, ...] | None = None
@@ -337,7 +340,7 @@ class Choice(Struct, frozen=True, kw_only=True, gc=False):
     logprobs: Logprobs | None = None
 
 
-class ChatCompletion(Struct, frozen=True, kw_only=True):
+class ChatCompletion(Struct, frozen=True, kw_only=True, gc=False):
     """An unstreamed answer; ``choices`` are an array of `Choice`."""
 
     id: str | None = ""

@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 _OBJECT = msgspec.json.Decoder(dict[str, object])
 
 
-class Item(Struct, frozen=True, kw_only=True):
+class Item(Struct, frozen=True, kw_only=True, gc=False):
     """An item with its name, encoded."""
 
     id: str
