@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -37,7 +38,7 @@ def run(*words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["embed.py", "tool.py", "mount.py", "kernel_only.py"])
+@pytest.mark.parametrize("name", ["embed.py", "tool.py", "tool_process.py", "mount.py", "kernel_only.py"])
 def test_an_example_fits_on_a_screen(name: str) -> None:
     assert len((EXAMPLES / name).read_text().splitlines()) <= 40
 
@@ -53,6 +54,20 @@ def test_tool_prints_an_answer() -> None:
     said = run("examples/tool.py")
     assert "ran add" in said
     assert "42" in said
+
+
+def test_a_tool_in_a_program_of_its_own_is_well_and_counts(tmp_path: Path) -> None:
+    program = str(EXAMPLES / "tool_process.py")
+    (tmp_path / "callboard.toml").write_text(
+        f"[tools.count_words]\ncommand = [{json.dumps(sys.executable)}, {json.dumps(program)}]\n"
+        'env = { STOP_WORDS = "the a" }\n'
+    )
+    config = ("--config", str(tmp_path / "callboard.toml"))
+    checked = run("-m", "callboard.cli.main", "tools", "check", *config)
+    assert checked.startswith("ok   count_words")
+    text = json.dumps({"text": "the cat and the hat"})
+    called = run("-m", "callboard.cli.main", "tools", "call", "count_words", text, *config)
+    assert json.loads(called) == {"words": 3}
 
 
 def test_a_provider_of_your_own_shouts() -> None:

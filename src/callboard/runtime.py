@@ -19,14 +19,18 @@ from callboard.actors.assistant import Abandon, Assistant, Respond
 from callboard.actors.order import Keeping, TurnOrder
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.rate_limiter import Accounts, GetAccounts, RateLimiter
+from callboard.actors.tool_runner import RunTool
 from callboard.config import Config, load
 from callboard.config.load import ConfigSource
+from callboard.domain.arguments import tool_use
 from callboard.domain.block import ToolUseBlock
 from callboard.domain.fold import Fold
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, user_text
 from callboard.domain.meter import Meter
+from callboard.domain.observation import Observation
 from callboard.domain.principal import LOCAL
+from callboard.domain.tools import ToolOutcome, ToolReport
 from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
 from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, InvalidRequest, UnknownAssistant
@@ -38,7 +42,8 @@ from callboard.telemetry.libraries import library_logs
 from callboard.telemetry.logging import Log, open_log
 from callboard.telemetry.observer import observe_bug, observe_domain, observe_kernel, observe_ledger
 from callboard.tools.function import FunctionTool, FunctionTools
-from callboard.tools.source import ToolSource
+from callboard.tools.process import ProcessTools
+from callboard.tools.source import ToolSource, reports_of
 from callboard.wiring import Wiring, new_id, wire
 
 LINES_WAIT_S = 0.01
@@ -70,8 +75,18 @@ class Runtime:
         observe: Writes what happened to the log.
     """
 
-    def __init__(self, config: Config, wiring: Wiring, system: System, log: Log, *, has_tools: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        wiring: Wiring,
+        system: System,
+        log: Log,
+        *,
+        has_tools: bool,
+        sources: Sequence[ToolSource] = (),
+    ) -> None:
         self.config = config
+        self._sources = tuple(sources)
         self.has_tools = has_tools
         self.wiring = wiring
         self.system = system
@@ -157,6 +172,20 @@ class Runtime:
     async def accounts(self) -> Accounts:
         """The ledger as it stands."""
         return await self.limiter.ask(GetAccounts())
+
+    async def tools(self) -> tuple[ToolReport, ...]:
+        """How every tool stands, those that no model is offered too, source by source."""
+        return tuple([each for source in self._sources for each in await reports_of(source)])
+
+    async def call_tool(self, name: str, arguments: str) -> ToolOutcome:
+        """Run a tool as a turn would: checked, within its time, its result cut where it is too long.
+
+        Args:
+            name: What a model would call it.
+            arguments: A JSON object.
+        """
+        call = tool_use(new_id("call_"), name, arguments)
+        return await self.system.ref(self.wiring.tool_runner).ask(RunTool(call=call))
 
     def snapshot(self) -> Mapping[str, object]:
         """The supervision tree, live, as plain values."""
@@ -267,6 +296,16 @@ async def _collect(events: AsyncIterator[TurnEvent]) -> Reply:
     )
 
 
+def _own_sources(
+    config: Config, tools: Sequence[FunctionTool[..., object]], observe: Callable[[Observation], None]
+) -> Iterator[ToolSource]:
+    """Functions that were handed to us, and programs that the configuration names."""
+    if tools:
+        yield FunctionTools(tools)
+    if config.tools:
+        yield ProcessTools(config.tools, environ=os.environ, observe=observe)
+
+
 @asynccontextmanager
 async def open_runtime(
     config: ConfigSource = None,
@@ -293,16 +332,17 @@ async def open_runtime(
         StoreUnavailable: The store cannot be opened.
     """
     chosen = load(config, environ=os.environ, cwd=Path.cwd())
-    every = (*((FunctionTools(tools),) if tools else ()), *sources)
     lines = log or open_log(chosen.log)
     try:
         folder = Path.cwd() if chosen.path is None else chosen.path.parent
         async with open_store(chosen.store.url, folder) as store:
+            observe = partial(observe_domain, lines)
+            every = (*_own_sources(chosen, tools, observe), *sources)
             wiring = wire(
                 chosen,
                 sources=every,
                 store=store,
-                observe=lambda observation: observe_domain(lines, observation),
+                observe=observe,
                 on_line=partial(observe_ledger, lines),
                 registry=registry,
             )
@@ -310,7 +350,7 @@ async def open_runtime(
                 async with open_system(
                     wiring.tree, observe=lambda event: observe_kernel(lines, event)
                 ) as system:
-                    yield Runtime(chosen, wiring, system, lines, has_tools=bool(every))
+                    yield Runtime(chosen, wiring, system, lines, has_tools=bool(every), sources=every)
     finally:
         if log is None:
             lines.close()

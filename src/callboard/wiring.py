@@ -140,7 +140,7 @@ def wire(
     keys = KeyRegister(store, time.time)
     limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, keys, on_line)))
     providers = _provider_system(_upstreams(routes, handlers, observe), limiter)
-    tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources)))
+    tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources), observe=observe))
     watch, adrift = Watch(), Adrift()
     archivist = Child(name="archivist", start=partial(Archivist, store, watch.written))
     cast = Cast(

@@ -239,11 +239,6 @@ def test_a_config_is_given_back_as_it_is(tmp_path: Path) -> None:
             '[mcp.servers.x]\ncommand = "x"\n',
             "callboard.toml:1: [mcp]: MCP servers come in a later release; remove this section until then",
         ),
-        (
-            '[tools.x]\ncommand = "x"\n',
-            "callboard.toml:1: [tools]: external tool processes come in a later release; "
-            "remove this section until then",
-        ),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, line: str) -> None:

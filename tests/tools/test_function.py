@@ -17,8 +17,10 @@ from msgspec import Raw
 
 from callboard.domain.block import Base64Source, ImageBlock, TextBlock
 from callboard.domain.message import text_of
+from callboard.domain.observation import Observation, ToolGivenUp, ToolProgressed, ToolRaised
 from callboard.domain.tools import ToolOutcome
 from callboard.errors import ConfigurationError, InvalidArguments, ToolError
+from callboard.tools.context import NOWHERE, CallOrigin, ToolContext
 from callboard.tools.function import FunctionTool, FunctionTools, tool
 from callboard.tools.source import ToolSource, ToolTraits
 
@@ -39,6 +41,13 @@ async def echo(text: str) -> str:
     return text
 
 
+def watched() -> tuple[ToolContext, list[Observation]]:
+    """The context of a call, and what is observed of it."""
+    seen: list[Observation] = []
+    origin = CallOrigin(request_id="req_1", response_id="resp_1", tenant="acme")
+    return ToolContext(call_id="call_1", name="it", origin=origin, observe=seen.append), seen
+
+
 async def text_from(function: FunctionTool[..., object], arguments: bytes = b"{}") -> str:
     with anyio.fail_after(5):
         return text_of((await function.run(Raw(arguments))).content)
@@ -54,7 +63,7 @@ def test_a_tool_stays_the_function_it_was() -> None:
 
 def test_a_bare_tool_takes_its_name_and_description_from_the_function() -> None:
     assert (add.definition.name, add.definition.description) == ("add", "Add two numbers.")
-    assert add.traits == ToolTraits(idempotent=False, timeout_s=60.0)
+    assert add.traits == ToolTraits(idempotent=False, timeout_s=60.0, stoppable=False)
 
 
 def test_options_override_what_the_function_says() -> None:
@@ -146,43 +155,30 @@ async def test_images_and_whole_outcomes_pass_as_they_are() -> None:
 
 
 async def test_a_tool_error_tells_the_model_exactly_its_text_and_nobody_else() -> None:
-    noticed: list[str] = []
+    context, noticed = watched()
 
     @tool
     def lookup() -> str:
         raise ToolError("No such customer; ask for the number.")
 
-    outcome = await lookup.run(Raw(b"{}"), lambda name, _: noticed.append(name))
+    outcome = await lookup.run(Raw(b"{}"), context)
     assert outcome.is_error
     assert text_of(outcome.content) == "No such customer; ask for the number."
     assert noticed == []
 
 
-async def test_an_accident_is_named_briefly_to_the_model_and_whole_to_the_observer() -> None:
-    noticed: list[tuple[str, Exception]] = []
+async def test_an_accident_is_named_to_the_model_and_shown_whole_to_the_observer_alone() -> None:
+    context, noticed = watched()
     error = ValueError("bad number\nsecond line with details")
 
     @tool
     def fail() -> str:
         raise error
 
-    outcome = await FunctionTools([fail], on_failure=lambda *seen: noticed.append(seen)).call(
-        "fail", Raw(b"{}")
-    )
+    outcome = await FunctionTools([fail]).call("fail", Raw(b"{}"), context)
     assert outcome.is_error
-    assert text_of(outcome.content) == "Tool 'fail' failed with ValueError: bad number"
-    assert noticed == [("fail", error)]
-
-
-@pytest.mark.parametrize(
-    "error, expected", [(KeyError(), "KeyError"), (ValueError("x" * 1000), f"ValueError: {'x' * 300}")]
-)
-async def test_an_error_message_is_optional_and_bounded(error: Exception, expected: str) -> None:
-    @tool
-    async def fail() -> str:
-        raise error
-
-    assert await text_from(fail) == f"Tool 'fail' failed with {expected}"
+    assert text_of(outcome.content) == "Tool 'fail' failed unexpectedly (ValueError)."
+    assert noticed == [ToolRaised(request_id="req_1", name="fail", error=error)]
 
 
 async def test_a_result_that_json_cannot_carry_is_an_error_outcome() -> None:
@@ -192,7 +188,7 @@ async def test_a_result_that_json_cannot_carry_is_an_error_outcome() -> None:
 
     outcome = await give.run(Raw(b"{}"))
     assert outcome.is_error
-    assert text_of(outcome.content).startswith("Tool 'give' failed with TypeError: ")
+    assert text_of(outcome.content) == "Tool 'give' failed unexpectedly (TypeError)."
 
 
 async def test_a_synchronous_function_runs_beside_the_event_loop() -> None:
@@ -257,7 +253,7 @@ async def test_a_source_lists_and_calls_its_functions_in_the_order_given() -> No
     assert [each.name for each in await source.definitions()] == ["slow-echo", "add"]
     assert source.traits("slow-echo").idempotent
     assert source.traits("nobody") == ToolTraits()
-    assert text_of((await source.call("add", Raw(b'{"a":1}'))).content) == "2"
+    assert text_of((await source.call("add", Raw(b'{"a":1}'), NOWHERE)).content) == "2"
 
 
 async def test_a_source_answers_an_unknown_name_with_the_known_ones() -> None:
@@ -265,6 +261,79 @@ async def test_a_source_answers_an_unknown_name_with_the_known_ones() -> None:
 
     assert outcome.is_error
     assert "add, slow-echo" in text_of(outcome.content)
+
+
+async def test_a_function_knows_its_call_if_it_wants_to() -> None:
+    context, noticed = watched()
+
+    @tool
+    async def build(target: str, context: ToolContext) -> str:
+        """Build it."""
+        await context.progress(0.5, "compiling")
+        await context.progress()
+        return f"{target} {context.call_id} {context.request_id} {context.response_id} {context.tenant}"
+
+    assert "context" not in msgspec.json.decode(build.definition.input_schema)["properties"]
+    outcome = await build.run(Raw(b'{"target": "all"}'), context)
+    assert text_of(outcome.content) == "all call_1 req_1 resp_1 acme"
+    assert noticed == [
+        ToolProgressed(request_id="req_1", name="it", fraction=0.5, message="compiling"),
+        ToolProgressed(request_id="req_1", name="it"),
+    ]
+
+
+async def test_a_function_in_a_thread_tells_its_progress_too() -> None:
+    context, noticed = watched()
+
+    @tool
+    def build(context: ToolContext | None = None) -> str:
+        assert context is not None
+        from_thread.run(context.progress, 1.0)
+        return "built"
+
+    with anyio.fail_after(5):
+        assert text_of((await build.run(Raw(b"{}"), context)).content) == "built"
+    assert noticed == [ToolProgressed(request_id="req_1", name="it", fraction=1.0)]
+
+
+async def test_a_model_cannot_hand_over_a_context() -> None:
+    @tool
+    async def build(context: ToolContext) -> str:
+        return "built"
+
+    with pytest.raises(InvalidArguments, match="unknown field `context`"):
+        await build.run(Raw(b'{"context": {}}'))
+
+
+async def test_a_source_says_when_it_gives_a_thread_up() -> None:
+    context, noticed = watched()
+    release, started = threading.Event(), anyio.Event()
+
+    @tool
+    def block() -> None:
+        from_thread.run_sync(started.set)
+        release.wait(5)
+
+    source = FunctionTools([block])
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(source.call, "block", Raw(b"{}"), context)
+            await started.wait()
+            group.cancel_scope.cancel()
+    release.set()
+    assert noticed == [ToolGivenUp(request_id="req_1", name="block")]
+
+
+async def test_only_what_can_be_cancelled_is_stoppable() -> None:
+    assert echo.traits.stoppable
+    assert not add.traits.stoppable
+
+
+async def test_a_source_reports_its_functions() -> None:
+    reports = await FunctionTools([add]).reports()
+    assert [(each.name, each.source, each.state, each.description) for each in reports] == [
+        ("add", "function", "available", "Add two numbers.")
+    ]
 
 
 def test_two_tools_of_one_name_are_refused() -> None:

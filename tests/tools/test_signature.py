@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from callboard.errors import ConfigurationError
+from callboard.tools.context import ToolContext
 from callboard.tools.signature import read, read_docstring
 
 
@@ -149,6 +150,7 @@ def test_no_docstring_is_no_description() -> None:
     assert read_docstring("") == ("", {})
 
 
+def two_contexts(first: ToolContext, second: ToolContext | None = None) -> None: ...
 def positional(a: int, /) -> None: ...
 def many(*values: int) -> None: ...
 def named(**values: int) -> None: ...
@@ -161,6 +163,7 @@ def unresolved(a: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa:
 @pytest.mark.parametrize(
     "function, says",
     [
+        (two_contexts, "tool 'two_contexts': first and second both take a context; one is enough"),
         (positional, "tool 'positional': parameter a: int cannot be passed by name"),
         (many, "cannot be passed by name"),
         (named, "cannot be passed by name"),
@@ -175,3 +178,20 @@ def test_a_signature_that_no_model_could_use_is_refused(function: Callable[..., 
         read(function)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_context_is_recognised_by_its_type_and_the_model_is_not_told_of_it() -> None:
+    def dig(
+        here: ToolContext, depth: Annotated[int, msgspec.Meta(ge=1, le=9, description="how deep")]
+    ) -> None:
+        """Dig."""
+
+    signature = read(dig)
+    assert signature.context == "here"
+    assert msgspec.json.decode(signature.schema)["properties"] == {
+        "depth": {"type": "integer", "minimum": 1, "maximum": 9, "description": "how deep"}
+    }
+
+
+def test_most_functions_want_no_context() -> None:
+    assert read(test_most_functions_want_no_context).context is None

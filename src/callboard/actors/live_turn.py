@@ -282,11 +282,14 @@ class LiveTurn:
         )
         places = CapacityLimiter(PARALLEL_CALLS)
         offered = step.state.policy.own_tools
+        tenant = self._order.principal.tenant
 
         async def run(call: ToolUseBlock) -> None:
             async with places:
                 again = call.id in started
-                result = await run_tool(self._company, self._meter, call, offered=offered, again=again)
+                result = await run_tool(
+                    self._company, self._meter, call, offered=offered, again=again, tenant=tenant
+                )
             results[call.id] = result
             await self._telling.tell(ToolFinished(name=call.name, result=result))
 

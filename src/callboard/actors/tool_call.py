@@ -10,11 +10,18 @@ from callboard.domain.block import ToolResultBlock, ToolUseBlock
 from callboard.domain.meter import Meter
 from callboard.domain.observation import ToolExecuted, ToolExecuting
 from callboard.providers.tool_results import tool_result
+from callboard.tools.context import CallOrigin
 from callboard.tools.source import unknown_tool
 
 
 async def run_tool(
-    company: Company, meter: Meter, call: ToolUseBlock, *, offered: Collection[str], again: bool
+    company: Company,
+    meter: Meter,
+    call: ToolUseBlock,
+    *,
+    offered: Collection[str],
+    again: bool,
+    tenant: str,
 ) -> ToolResultBlock:
     """What ``call`` came to, for the model; whatever goes wrong is a result too.
 
@@ -24,12 +31,14 @@ async def run_tool(
         call: By the model.
         offered: Tools of ours that the model was told of; no other one is run, whoever names it.
         again: It was begun before, and nobody knows what it came to.
+        tenant: Whose turn it is.
     """
     request_id, assistant = meter.request_id, meter.assistant or ""
     company.observe(ToolExecuting(request_id=request_id, assistant=assistant, name=call.name))
     since_us = meter.elapsed_us()
     if call.name in offered:
-        outcome = await company.tools.ask(RunTool(call=call, again=again))
+        origin = CallOrigin(request_id=request_id, response_id=meter.response_id or "", tenant=tenant)
+        outcome = await company.tools.ask(RunTool(call=call, again=again, origin=origin))
     else:
         outcome = unknown_tool(call.name, offered)
     company.observe(

@@ -6,7 +6,7 @@ fit, a time limit, an exception. Only cancellation passes through.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar, TypeAlias, assert_never
 
@@ -14,16 +14,20 @@ import anyio
 from anyio import CapacityLimiter
 
 from callboard.domain.block import ToolUseBlock
+from callboard.domain.observation import Observation
 from callboard.domain.tools import ToolDefinition, ToolOutcome, failed
 from callboard.errors import InvalidArguments
 from callboard.kernel import Context, Decider, MailboxSpec, Request
 from callboard.tools.cap import capped
+from callboard.tools.context import CallOrigin, ToolContext
 from callboard.tools.source import ToolSource, unknown_tool
 
 OUTCOME_UNKNOWN = (
     "The outcome is unknown: the process ended while this call was running. It may have had its effect, "
     "so it was not run again."
 )
+
+STILL_RUNS = "was given up: nobody waits for it, but it may go on and still have its effect"
 
 
 class ListTools(Request["ToolRunner", tuple[ToolDefinition, ...]], frozen=True, kw_only=True):
@@ -36,10 +40,12 @@ class RunTool(Request["ToolRunner", ToolOutcome], frozen=True, kw_only=True):
     Attributes:
         again: The call was begun before, and nobody knows what it came to. It is run once more only where
             that does no harm; else the model is told that the outcome is unknown.
+        origin: Where it comes from, for the tool to know.
     """
 
     call: ToolUseBlock
     again: bool = False
+    origin: CallOrigin = CallOrigin()
 
 
 _Message: TypeAlias = ListTools | RunTool
@@ -50,13 +56,17 @@ class ToolRunner(Decider[_Message]):
 
     Args:
         sources: Where tools come from; their names do not clash (wiring has checked).
+        observe: Told what a tool says while it runs.
         parallel: Calls that run at the same time, over all turns.
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1024)
 
-    def __init__(self, sources: Sequence[ToolSource], *, parallel: int = 64) -> None:
+    def __init__(
+        self, sources: Sequence[ToolSource], *, observe: Callable[[Observation], None], parallel: int = 64
+    ) -> None:
         self._sources = tuple(sources)
+        self._observe = observe
         self._parallel = parallel
         self._definitions: tuple[ToolDefinition, ...] = ()
         self._by_name: dict[str, ToolSource] = {}
@@ -79,11 +89,12 @@ class ToolRunner(Decider[_Message]):
             case ListTools():
                 context.reply(message, self._definitions)
             case RunTool():
-                context.reply_from(message, lambda: self._run(message.call, again=message.again))
+                context.reply_from(message, lambda: self._run(message))
             case _:
                 assert_never(message)
 
-    async def _run(self, call: ToolUseBlock, *, again: bool) -> ToolOutcome:
+    async def _run(self, request: RunTool) -> ToolOutcome:
+        call = request.call
         source = self._by_name.get(call.name)
         if source is None:
             return unknown_tool(call.name, tuple(self._by_name))
@@ -92,14 +103,16 @@ class ToolRunner(Decider[_Message]):
                 f"The arguments of {call.name} are not a JSON object. Send one that fits its schema."
             )
         traits = source.traits(call.name)
-        if again and not traits.idempotent:
+        if request.again and not traits.idempotent:
             return failed(OUTCOME_UNKNOWN)
         timeout_s = traits.timeout_s
+        context = ToolContext(call_id=call.id, name=call.name, origin=request.origin, observe=self._observe)
         async with self._places:
             try:
                 with anyio.fail_after(timeout_s):
-                    return capped(await source.call(call.name, call.input))
+                    return capped(await source.call(call.name, call.input, context))
             except TimeoutError:
-                return failed(f"Tool {call.name!r} did not finish within {timeout_s:g} s and was stopped.")
+                then = "was stopped" if traits.stoppable else STILL_RUNS
+                return failed(f"Tool {call.name!r} did not finish within {timeout_s:g} s and {then}.")
             except InvalidArguments as error:
                 return failed(str(error))

@@ -56,7 +56,7 @@ async def _look(config: Config) -> list[Finding]:
     """Open everything; without its store nothing runs, so then that is all there is to say."""
     try:
         async with open_runtime(config) as runtime:
-            return [await _read_store(runtime), *await _ask_each(runtime)]
+            return [await _read_store(runtime), *await _look_at_tools(runtime), *await _ask_each(runtime)]
     except StoreUnavailable as error:
         return [Finding(subject=f"store {config.store.url}", good=False, advice=str(error))]
 
@@ -69,6 +69,19 @@ async def _read_store(runtime: Runtime) -> Finding:
         f"{report.conversations} conversations, {report.bytes} bytes)"
     )
     return Finding(subject=subject, good=not report.problems, advice="; ".join(report.problems))
+
+
+async def _look_at_tools(runtime: Runtime) -> list[Finding]:
+    """What the external tools said of themselves when the runtime started."""
+    return [
+        Finding(
+            subject=f"tool {each.name} ({each.source} {each.command})",
+            good=each.state == "available",
+            advice=each.why,
+        )
+        for each in await runtime.tools()
+        if each.state != "disabled"
+    ]
 
 
 async def _ask_each(runtime: Runtime) -> list[Finding]:

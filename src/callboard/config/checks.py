@@ -22,7 +22,6 @@ from callboard.secret import Secret
 
 LATER_SECTIONS = {
     "mcp": "MCP servers come in a later release",
-    "tools": "external tool processes come in a later release",
 }
 """Sections we know and do not serve yet."""
 

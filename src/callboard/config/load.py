@@ -37,7 +37,9 @@ from callboard.config.schema import (
     StoreConfig,
 )
 from callboard.config.tables import build, check_table
+from callboard.config.tools import ToolTable, tool_process
 from callboard.domain.model import ModelSpec
+from callboard.domain.tool_process import ToolProcess
 from callboard.errors import ConfigurationError
 
 S = TypeVar("S", bound=Struct)
@@ -117,6 +119,7 @@ class _Reading:
         providers = dict(self._providers())
         models = dict(self._models())
         assistants = dict(self._assistants(next(iter(self._names("models")), "")))
+        tools = dict(self._tools(cwd if path is None else path.parent))
         known = {name: frozenset(self._names(name)) for name in NAMED_SECTIONS}
         any_model = any(each.any_model for each in providers.values())
         self._found += (
@@ -140,6 +143,7 @@ class _Reading:
             providers=tuple(providers.values()),
             models=tuple(models.values()),
             assistants=tuple(assistants.values()),
+            tools=tuple(tools.values()),
             mcp=mcp,
             proxy=proxy,
             path=path,
@@ -209,6 +213,16 @@ class _Reading:
             assistant = self._table(path, raw, AssistantConfig, name=name)
             if assistant is not None:
                 yield name, assistant if assistant.model else replace(assistant, model=first_model)
+
+    def _tools(self, folder: Path) -> Iterator[tuple[str, ToolProcess]]:
+        for name, path, raw in self._named("tools"):
+            table = self._table(path, raw, ToolTable)
+            if table is None:
+                continue
+            tool, wrong = tool_process(name, table, folder, self._source)
+            self._found += wrong
+            if tool is not None:
+                yield name, tool
 
 
 def _foreign_sections(raw: Mapping[str, object], source: Source) -> Iterator[Problem]:

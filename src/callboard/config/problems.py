@@ -11,7 +11,7 @@ from msgspec import Struct, field
 KeyPath: TypeAlias = tuple[str, ...]
 """Where a value stands: ``("providers", "openai", "timeouts", "idle_s")``."""
 
-NAMED_SECTIONS = ("providers", "models", "assistants")
+NAMED_SECTIONS = ("providers", "models", "assistants", "tools")
 """Sections that hold one table for each NAME."""
 
 

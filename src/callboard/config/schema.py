@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from callboard.domain.model import ModelSpec
+from callboard.domain.tool_process import ToolProcess
 from callboard.secret import Secret
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -293,6 +294,7 @@ class Config(Struct, frozen=True, kw_only=True):
     providers: tuple[ProviderConfig, ...] = ()
     models: tuple[ModelSpec, ...] = ()
     assistants: tuple[AssistantConfig, ...] = ()
+    tools: tuple[ToolProcess, ...] = ()
     mcp: McpConfig = McpConfig()
     proxy: ProxyConfig = ProxyConfig()
     path: Path | None = None

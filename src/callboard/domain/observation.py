@@ -56,6 +56,76 @@ class ToolExecuted(Struct, frozen=True, kw_only=True):
     failed: bool = False
 
 
+class ToolProgressed(Struct, frozen=True, kw_only=True):
+    """A tool of ours says how far it is.
+
+    Attributes:
+        fraction: From 0 to 1; None where it does not know.
+    """
+
+    request_id: str
+    name: str
+    fraction: float | None = None
+    message: str = ""
+
+
+class ToolRaised(Struct, frozen=True, kw_only=True):
+    """A function that is a tool raised what it did not mean to; the model was told that it failed."""
+
+    request_id: str
+    name: str
+    error: BaseException
+
+
+class ToolGivenUp(Struct, frozen=True, kw_only=True):
+    """Nobody waits for a tool any more, and it cannot be stopped: it goes on in its thread."""
+
+    request_id: str
+    name: str
+
+
+class ToolProcessEnded(Struct, frozen=True, kw_only=True):
+    """The program of an external tool has ended.
+
+    Attributes:
+        ending: How, e.g. ``ended with exit status 0``.
+        complaint_bytes: Size of what it wrote to standard error; ``complaints`` is the end of that.
+    """
+
+    request_id: str
+    name: str
+    ending: str
+    duration_us: int
+    output_bytes: int
+    complaint_bytes: int
+    complaints: str
+
+
+class ToolAvailable(Struct, frozen=True, kw_only=True):
+    """A tool from outside this process can be used.
+
+    Attributes:
+        source: Where it comes from, e.g. ``process``.
+        command: Absolute path of its program.
+    """
+
+    name: str
+    source: str
+    command: str
+
+
+class ToolUnavailable(Struct, frozen=True, kw_only=True):
+    """A configured tool cannot be used; no model is offered it.
+
+    Attributes:
+        reason: Ours; ``detail`` is what its program said.
+    """
+
+    name: str
+    reason: str
+    detail: str = ""
+
+
 class CommandCompleted(Struct, frozen=True, kw_only=True):
     """The turn is over, and answered."""
 
@@ -183,6 +253,12 @@ Observation: TypeAlias = (
     | ProviderAnswered
     | ToolExecuting
     | ToolExecuted
+    | ToolProgressed
+    | ToolRaised
+    | ToolGivenUp
+    | ToolProcessEnded
+    | ToolAvailable
+    | ToolUnavailable
     | CommandCompleted
     | EndNotKept
     | TurnTakenUp

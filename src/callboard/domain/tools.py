@@ -45,3 +45,31 @@ class ToolOutcome(Struct, frozen=True, kw_only=True):
 def failed(text: str) -> ToolOutcome:
     """An outcome that tells the model, in words, what went wrong."""
     return ToolOutcome(content=(TextBlock(text=text),), is_error=True)
+
+
+class ToolReport(Struct, frozen=True, kw_only=True):
+    """How a tool stands, for the operator.
+
+    Attributes:
+        source: Where it comes from: ``function``, ``process``, or what else there may be.
+        state: A tool that is not ``available`` is not offered to any model.
+        reason: Why it is not available; holds nothing that a program or a user said.
+        detail: What its program said to that, as it is: for the operator's terminal, and content in a log.
+        command: The program that is run, where there is one.
+        variables: Names of the environment variables it is given.
+    """
+
+    name: str
+    source: str
+    state: Literal["available", "unavailable", "disabled"] = "available"
+    description: str = ""
+    reason: str = ""
+    detail: str = ""
+    command: str = ""
+    variables: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why it is not available, for the operator: our reason, and the last that its program said."""
+        last = self.detail.rpartition("\n")[2]
+        return f"{self.reason}: {last}" if last else self.reason

@@ -22,6 +22,7 @@ from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInte
 from callboard.errors import StreamIncomplete
 from callboard.providers.handler import ProviderCall
 from callboard.providers.openai_conversions import OpenAIConversions
+from callboard.tools.context import ToolContext
 from callboard.tools.source import ToolTraits
 
 
@@ -152,7 +153,7 @@ class RecordedTools:
         """They have no effect, so any may be run again."""
         return ToolTraits(idempotent=True, timeout_s=float("inf"))
 
-    async def call(self, name: str, arguments: Raw) -> ToolOutcome:
+    async def call(self, name: str, arguments: Raw, context: ToolContext) -> ToolOutcome:
         """What the next call with these arguments came to."""
         results = self._results[_key(name, arguments)]
         if not results:

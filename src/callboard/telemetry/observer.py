@@ -19,8 +19,14 @@ from callboard.domain.observation import (
     ServerDraining,
     ServerStarted,
     ServerStopped,
+    ToolAvailable,
     ToolExecuted,
     ToolExecuting,
+    ToolGivenUp,
+    ToolProcessEnded,
+    ToolProgressed,
+    ToolRaised,
+    ToolUnavailable,
     TurnTakenUp,
 )
 from callboard.kernel.lifecycle import (
@@ -66,6 +72,19 @@ ROWS: dict[type[Struct], Row] = {
     ToolExecuted: _row(
         schema.TOOL_EXECUTED, "request_id", "assistant", "name", "failed", duration="duration_us"
     ),
+    ToolProgressed: _row(schema.TOOL_PROGRESS, "request_id", "name", "fraction", "message"),
+    ToolRaised: _row(schema.TOOL_RAISED, "request_id", "name", "error"),
+    ToolGivenUp: _row(schema.TOOL_GIVEN_UP, "request_id", "name"),
+    ToolProcessEnded: _row(
+        schema.TOOL_PROCESS_ENDED,
+        *("request_id", "name", "ending"),
+        duration="duration_us",
+        stdout_bytes="output_bytes",
+        stderr_bytes="complaint_bytes",
+        stderr="complaints",
+    ),
+    ToolAvailable: _row(schema.TOOL_AVAILABLE, "name", "source", "command"),
+    ToolUnavailable: _row(schema.TOOL_UNAVAILABLE, "name", "reason", "detail"),
     CommandCompleted: _row(schema.COMMAND_COMPLETED, "request_id", "assistant", duration="duration_us"),
     EndNotKept: _row(schema.END_NOT_KEPT, "response_id", "error_type"),
     TurnTakenUp: _row(schema.TURN_TAKEN_UP, "response_id", "continued"),

@@ -100,6 +100,65 @@ TOOL_EXECUTED = Event(
     ),
     _TURN,
 )
+TOOL_PROGRESS = Event(
+    "tool progress",
+    "debug",
+    "A tool of ours says how far it is.",
+    (
+        Field("name", "string", "the tool"),
+        Field("fraction", "number", "from 0 to 1, where it knows"),
+        Field("message", "string", "what it says", content=True),
+    ),
+    ("request_id",),
+)
+TOOL_RAISED = Event(
+    "tool raised",
+    "warn",
+    "A function that is a tool raised what it did not mean to; the model was told that it failed.",
+    (Field("name", "string", "the tool"), _ERROR, _AT, _DETAIL),
+    ("request_id",),
+)
+TOOL_GIVEN_UP = Event(
+    "tool given up",
+    "warn",
+    "Nobody waits for a synchronous function any more; it goes on in its thread until it returns.",
+    (Field("name", "string", "the tool"),),
+    ("request_id",),
+)
+TOOL_PROCESS_ENDED = Event(
+    "tool process ended",
+    "debug",
+    "The program of an external tool has ended.",
+    (
+        Field("name", "string", "the tool"),
+        Field("ending", "string", "how"),
+        _DURATION,
+        Field("stdout_bytes", "integer", "size of what it answered", "bytes"),
+        Field("stderr_bytes", "integer", "size of what it wrote to standard error", "bytes"),
+        Field("stderr", "string", "the end of that", content=True),
+    ),
+    ("request_id",),
+)
+TOOL_AVAILABLE = Event(
+    "tool available",
+    "info",
+    "A tool from outside this process can be used.",
+    (
+        Field("name", "string", "the tool"),
+        Field("source", "string", "where it comes from"),
+        Field("command", "string", "absolute path of its program"),
+    ),
+)
+TOOL_UNAVAILABLE = Event(
+    "tool unavailable",
+    "warn",
+    "A configured tool cannot be used; no model is offered it.",
+    (
+        Field("name", "string", "the tool"),
+        Field("reason", "string", "why"),
+        Field("detail", "string", "what its program said", content=True),
+    ),
+)
 COMMAND_COMPLETED = Event("command completed", "info", "The turn is over.", (_DURATION,), _TURN)
 END_NOT_KEPT = Event(
     "end not kept",
@@ -271,6 +330,12 @@ EVENTS: tuple[Event, ...] = (
     PROVIDER_RESPONSE,
     EXECUTING_TOOL,
     TOOL_EXECUTED,
+    TOOL_PROGRESS,
+    TOOL_RAISED,
+    TOOL_GIVEN_UP,
+    TOOL_PROCESS_ENDED,
+    TOOL_AVAILABLE,
+    TOOL_UNAVAILABLE,
     COMMAND_COMPLETED,
     END_NOT_KEPT,
     TURN_TAKEN_UP,

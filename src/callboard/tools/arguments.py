@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, ValidationError
 
 from callboard.errors import InvalidArguments
+from callboard.tools import foreign
 
 T = TypeVar("T", bound=Struct)
 
@@ -49,7 +50,9 @@ def decode(tool: str, arguments: Raw, model: type[T], schema: Raw) -> T:
         InvalidArguments: ``param`` is the path of the first mistake, e.g. ``$.city``.
     """
     try:
-        return msgspec.json.decode(bytes(arguments).strip() or b"{}", type=model, strict=False)
+        return msgspec.json.decode(
+            bytes(arguments).strip() or b"{}", type=model, strict=False, dec_hook=foreign.decode
+        )
     except ValidationError as error:
         raise _refusal(tool, str(error), schema) from error
     except (DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -2,7 +2,8 @@
 
 A synchronous function runs in a worker thread, a quick one too: nothing tells us beforehand that it is quick,
 and one that is not would stop every other turn of the process, while the hop is nothing beside the model call
-that led to it. Asynchronous functions run in the caller's task.
+that led to it. `callboard.tools.threads` bounds how many there are. Asynchronous functions run in the
+caller's task.
 """
 
 from __future__ import annotations
@@ -10,31 +11,28 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, ParamSpec, TypeVar, overload
 
-import msgspec
 from anyio import to_thread
 from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
-from callboard.domain.block import DocumentBlock, ImageBlock, OpaqueBlock, ResultContent, TextBlock
-from callboard.domain.tools import ToolDefinition, ToolOutcome, failed
-from callboard.errors import ConfigurationError, ToolError
+from callboard.domain.observation import ToolGivenUp, ToolRaised
+from callboard.domain.tools import ToolDefinition, ToolOutcome, ToolReport, failed
+from callboard.errors import ConfigurationError, InvalidArguments, ToolError
 from callboard.tools import arguments as checked
 from callboard.tools import signature
+from callboard.tools.context import NOWHERE, ToolContext
+from callboard.tools.outcome import outcome_of
 from callboard.tools.source import ToolTraits, unknown_tool
+from callboard.tools.threads import Threads
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 
-NO_OUTPUT = "Tool returned no output."
-"""What the model reads where a tool returned nothing; providers refuse empty text."""
-
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # the names every dialect allows
-_MAX_ERROR_CHARS = 300
-
-OnFailure = Callable[[str, Exception], None]
 
 
 class FunctionTool(Generic[P, R_co]):
@@ -60,7 +58,7 @@ class FunctionTool(Generic[P, R_co]):
         chosen = name if name is not None else getattr(function, "__name__", "")
         if not _NAME.fullmatch(chosen):
             raise ConfigurationError(f"tool name {chosen!r} must be 1 to 64 letters, digits, '_' or '-'")
-        self.traits = traits
+        self.traits = replace(traits, stoppable=inspect.iscoroutinefunction(function))
         self.definition = ToolDefinition(
             name=chosen,
             description=self._signature.description if description is None else description,
@@ -72,46 +70,55 @@ class FunctionTool(Generic[P, R_co]):
         """The function itself, called as it was written."""
         return self._function(*args, **kwargs)
 
-    async def run(self, arguments: Raw, on_failure: OnFailure | None = None) -> ToolOutcome:
+    async def run(
+        self, arguments: Raw, context: ToolContext = NOWHERE, threads: Threads | None = None
+    ) -> ToolOutcome:
         """Validate ``arguments``, call the function with them, and put its result in words.
 
-        Text and blocks stay as they are, nothing becomes `NO_OUTPUT`, other values become JSON. What the
-        function raises becomes an error outcome that **the model, and whoever reads the conversation, sees**:
-        the text of a `ToolError`; of any other exception its class and the first line of its message, at most
-        300 characters and never a traceback. A function whose messages may hold secrets should catch them.
+        Text and blocks stay as they are, nothing becomes `callboard.tools.outcome.NO_OUTPUT`, other values
+        become JSON. The text of a `ToolError` is told to the model, and so to whoever reads the conversation.
+        Any other exception is an accident: the model is told that the tool failed, and the class of the
+        exception; the observer has the exception itself.
 
         Cancelling cancels an asynchronous function. A synchronous one cannot be stopped: it is abandoned,
         runs on in its thread until it returns, and its result is dropped.
 
         Args:
             arguments: The JSON object that the model wrote.
-            on_failure: Told the tool's name and the exception itself, for the log; not told of a `ToolError`.
+            context: Of the call; handed to a function that has a parameter for it.
+            threads: Where a synchronous function runs; in any thread by default.
 
         Raises:
             InvalidArguments: The arguments do not fit; the function was not called.
         """
-        given = checked.decode(
-            self.definition.name, arguments, self._signature.model, self.definition.input_schema
-        )
+        name, read = self.definition.name, self._signature
         try:
-            return outcome_of(await self._invoke(given))
+            given = checked.decode(name, arguments, read.model, self.definition.input_schema)
+            values = {each: getattr(given, each) for each in given.__struct_fields__}
+            values = {each: value for each, value in values.items() if value is not UNSET}
+            if read.context is not None:
+                values[read.context] = context
+            return outcome_of(await self._invoke(values, context, threads))
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return failed(str(error))
         except Exception as error:  # noqa: BLE001 - the edge to code that is not ours
-            if on_failure is not None:
-                on_failure(self.definition.name, error)
-            return failed(f"Tool {self.definition.name!r} failed with {_brief(error)}")
+            context.observe(ToolRaised(request_id=context.request_id, name=name, error=error))
+            return failed(f"Tool {name!r} failed unexpectedly ({type(error).__name__}).")
 
-    async def _invoke(self, given: msgspec.Struct) -> object:
-        values = {name: getattr(given, name) for name in given.__struct_fields__}
+    async def _invoke(
+        self, values: Mapping[str, object], context: ToolContext, threads: Threads | None
+    ) -> object:
         function: Callable[..., object] = self._function
-        call = functools.partial(
-            function, **{name: value for name, value in values.items() if value is not UNSET}
-        )
+        call = functools.partial(function, **values)
         if inspect.iscoroutinefunction(function):
             result = call()
-        else:
+        elif threads is None:
             result = await to_thread.run_sync(call, abandon_on_cancel=True)
+        else:
+            lost = ToolGivenUp(request_id=context.request_id, name=self.definition.name)
+            result = await threads.run(call, on_given_up=lambda: context.observe(lost))
         return await result if inspect.isawaitable(result) else result
 
 
@@ -120,17 +127,14 @@ class FunctionTools:
 
     Args:
         tools: Their names must differ.
-        on_failure: Told of every exception a function raised by accident; see `FunctionTool.run`.
 
     Raises:
         ConfigurationError: Two tools have the same name.
     """
 
-    def __init__(
-        self, tools: Iterable[FunctionTool[..., object]], *, on_failure: OnFailure | None = None
-    ) -> None:
+    def __init__(self, tools: Iterable[FunctionTool[..., object]]) -> None:
         self._tools: dict[str, FunctionTool[..., object]] = {}
-        self._on_failure = on_failure
+        self._threads = Threads()
         for each in tools:
             if each.definition.name in self._tools:
                 raise ConfigurationError(f"two tools are named {each.definition.name!r}; rename one")
@@ -144,7 +148,7 @@ class FunctionTools:
         """How the tool ``name`` wants to be called."""
         return self._tools[name].traits if name in self._tools else ToolTraits()
 
-    async def call(self, name: str, arguments: Raw) -> ToolOutcome:
+    async def call(self, name: str, arguments: Raw, context: ToolContext = NOWHERE) -> ToolOutcome:
         """Run the tool ``name``; see `FunctionTool.run` for results, failures and cancellation.
 
         Raises:
@@ -152,7 +156,14 @@ class FunctionTools:
         """
         if name not in self._tools:
             return unknown_tool(name, self._tools)
-        return await self._tools[name].run(arguments, self._on_failure)
+        return await self._tools[name].run(arguments, context, self._threads)
+
+    async def reports(self) -> tuple[ToolReport, ...]:
+        """The tools, in the order given."""
+        return tuple(
+            ToolReport(name=name, source="function", description=each.definition.description)
+            for name, each in self._tools.items()
+        )
 
 
 @overload
@@ -198,44 +209,3 @@ def tool(
         return FunctionTool(decorated, name=name, description=description, traits=traits)
 
     return decorate
-
-
-def outcome_of(result: object) -> ToolOutcome:
-    """What a function returned, as an outcome.
-
-    Raises:
-        TypeError, ValueError, OverflowError, RecursionError: JSON cannot carry it.
-    """
-    match result:
-        case ToolOutcome():
-            return result
-        case TextBlock() | ImageBlock() | DocumentBlock() | OpaqueBlock():
-            return ToolOutcome(content=(result,))
-        case None | "":
-            return _text(NO_OUTPUT)
-        case str():
-            return _text(str(result))
-        case list() | tuple() if blocks := _blocks(result):
-            return ToolOutcome(content=blocks)
-    return _text(msgspec.json.encode(result).decode())
-
-
-def _text(text: str) -> ToolOutcome:
-    return ToolOutcome(content=(TextBlock(text=text),))
-
-
-def _blocks(result: Iterable[object]) -> tuple[ResultContent, ...]:
-    """``result`` as blocks, or nothing where any of it is something else."""
-    blocks: list[ResultContent] = []
-    for each in result:
-        if not isinstance(each, TextBlock | ImageBlock | DocumentBlock | OpaqueBlock):
-            return ()
-        blocks.append(each)
-    return tuple(blocks)
-
-
-def _brief(error: Exception) -> str:
-    """The class and the first line of the message, cut: no traceback, no novel."""
-    lines = str(error).splitlines()
-    message = lines[0][:_MAX_ERROR_CHARS] if lines else ""
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

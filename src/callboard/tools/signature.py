@@ -15,6 +15,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from callboard.errors import ConfigurationError
+from callboard.tools import foreign
+from callboard.tools.context import ToolContext
 
 _SECTION = re.compile(r"(Args|Arguments|Parameters|Returns|Yields|Raises|Examples?|Notes?):")
 _ARGUMENT = re.compile(r"(?P<name>\w+)\s*(?:\([^)]*\))?:\s*(?P<text>.*)")
@@ -28,11 +30,13 @@ class Signature(Struct, frozen=True, kw_only=True):
         schema: Object schema of the parameters; references are local, unknown names are forbidden.
         model: One field per parameter; a parameter with a default is ``UNSET`` where the model left it out,
             so that the function's own default applies, of whatever type it is.
+        context: Name of the parameter that takes the call's `ToolContext`; the model is not told of it.
     """
 
     description: str
     schema: Raw
     model: type[Struct]
+    context: str | None = None
 
 
 def read(function: Callable[..., object]) -> Signature:
@@ -43,14 +47,16 @@ def read(function: Callable[..., object]) -> Signature:
 
     Raises:
         ConfigurationError: A parameter cannot be passed by name, has no type hint, or has one that JSON
-            cannot carry.
+            cannot carry; or two take a context.
     """
     hints = _hints(function)
+    context = _take_context(hints, _name(function))
+    hoisted: dict[str, object] = {}
     description, documented = read_docstring(inspect.getdoc(function) or "")
     names = list(hints)
     try:
         schemas, definitions = msgspec.json.schema_components(
-            [hint for hint, _ in hints.values()], schema_hook=_any_object, ref_template="#/$defs/{name}"
+            [hint for hint, _ in hints.values()], schema_hook=_hook(hoisted), ref_template="#/$defs/{name}"
         )
         model = msgspec.defstruct(
             "Arguments",
@@ -58,7 +64,7 @@ def read(function: Callable[..., object]) -> Signature:
             kw_only=True,
             forbid_unknown_fields=True,
         )
-        msgspec.json.Decoder(model)
+        msgspec.json.Decoder(model, dec_hook=foreign.decode)
     except TypeError as error:
         raise ConfigurationError(f"tool {_name(function)}: {' '.join(str(error).split())}") from error
     properties = dict(zip(names, schemas, strict=True))
@@ -70,9 +76,12 @@ def read(function: Callable[..., object]) -> Signature:
         "required": [name for name, (_, parameter) in hints.items() if parameter.default is Parameter.empty],
         "additionalProperties": False,
     }
-    if definitions:
-        schema["$defs"] = definitions
-    return Signature(description=description, schema=Raw(msgspec.json.encode(schema)), model=model)
+    if both := {name for name in definitions if hoisted.get(name, definitions[name]) != definitions[name]}:
+        raise ConfigurationError(f"tool {_name(function)}: two types are named {min(both)!r}; rename one")
+    if definitions or hoisted:
+        schema["$defs"] = hoisted | definitions
+    encoded = Raw(msgspec.json.encode(schema))
+    return Signature(description=description, schema=encoded, model=model, context=context)
 
 
 def read_docstring(text: str) -> tuple[str, Mapping[str, str]]:
@@ -115,6 +124,16 @@ def _hints(function: Callable[..., object]) -> dict[str, tuple[Any, Parameter]]:
     return found
 
 
+def _take_context(hints: dict[str, tuple[Any, Parameter]], tool: str) -> str | None:
+    """Take the parameter for the call's context out of ``hints``, which is changed; its name."""
+    takers = [name for name, (hint, _) in hints.items() if ToolContext in (hint, *get_args(hint))]
+    if len(takers) > 1:
+        raise ConfigurationError(f"tool {tool}: {' and '.join(takers)} both take a context; one is enough")
+    for name in takers:
+        del hints[name]
+    return takers[0] if takers else None
+
+
 def _described(hint: Any) -> Any:
     """``Annotated[T, "text"]`` as ``Annotated[T, Meta(description="text")]``; other hints as they are."""
     if get_origin(hint) is not Annotated:
@@ -143,11 +162,23 @@ def _annotate(schema: dict[str, Any], description: str | None, default: object) 
             return
 
 
-def _any_object(hint: type) -> dict[str, Any]:
-    """``object`` takes any JSON value; msgspec counts an empty schema as none, hence the words."""
-    if hint is object:
-        return {"description": "Any JSON value."}
-    raise NotImplementedError
+def _hook(hoisted: dict[str, object]) -> Callable[[type], dict[str, Any]]:
+    """Schemas of types that msgspec does not know; the definitions they refer to go into ``hoisted``."""
+
+    def schema_of(hint: type) -> dict[str, Any]:
+        if hint is object:
+            # Any JSON value; msgspec counts an empty schema as none, hence the words.
+            return {"description": "Any JSON value."}
+        if not foreign.is_model(hint):
+            raise NotImplementedError
+        schema = dict(hint.model_json_schema(ref_template="#/$defs/{model}"))
+        definitions = schema.pop("$defs", {})
+        for name, each in definitions.items() if isinstance(definitions, dict) else ():
+            if hoisted.setdefault(name, each) != each:
+                raise TypeError(f"two types are named {name!r}; rename one")
+        return schema
+
+    return schema_of
 
 
 def _indent(line: str) -> int:

@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
-from callboard.domain.tools import ToolDefinition, ToolOutcome, failed
+from callboard.domain.tools import ToolDefinition, ToolOutcome, ToolReport, failed
+from callboard.tools.context import ToolContext
 
 
 class ToolTraits(Struct, frozen=True, kw_only=True):
@@ -16,10 +17,12 @@ class ToolTraits(Struct, frozen=True, kw_only=True):
     Attributes:
         idempotent: Running it twice does no harm, so a call whose outcome is unknown may be run again.
         timeout_s: Seconds after which the caller gives the call up.
+        stoppable: A call that is cancelled ends; else it goes on somewhere, and may have its effect later.
     """
 
     idempotent: bool = False
     timeout_s: float = 60.0
+    stoppable: bool = True
 
 
 @runtime_checkable
@@ -34,8 +37,10 @@ class ToolSource(Protocol):
         """How the tool ``name`` wants to be called; the defaults for one the source does not know."""
         ...
 
-    async def call(self, name: str, arguments: Raw) -> ToolOutcome:
+    async def call(self, name: str, arguments: Raw, context: ToolContext) -> ToolOutcome:
         """Run the tool ``name``; ``arguments`` is the JSON object the model wrote, not yet validated.
+
+        ``context`` says whose call it is, and takes what is worth telling of it meanwhile.
 
         A tool that fails, or that does not exist, is an outcome and not an exception. Sources set no time
         limit: the caller holds the scope, with `ToolTraits.timeout_s`. Cancelling gives the call up.
@@ -45,6 +50,26 @@ class ToolSource(Protocol):
                 model.
         """
         ...
+
+
+@runtime_checkable
+class ReportingSource(Protocol):
+    """A source that can say more of its tools than their definitions: why one cannot be used, above all."""
+
+    async def reports(self) -> tuple[ToolReport, ...]:
+        """How each tool stands, in a stable order."""
+        ...
+
+
+async def reports_of(source: ToolSource) -> tuple[ToolReport, ...]:
+    """How each tool of a source stands, as far as the source can tell."""
+    if isinstance(source, ReportingSource):
+        return await source.reports()
+    kind = type(source).__name__
+    return tuple(
+        ToolReport(name=each.name, source=kind, description=each.description)
+        for each in await source.definitions()
+    )
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> ToolOutcome:
