@@ -14,6 +14,8 @@ from contextlib import (
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from callboard.actors.archivist import Archivist
 from callboard.actors.assistant import Abandon, Assistant, Respond
 from callboard.actors.order import Keeping, TurnOrder
@@ -29,6 +31,7 @@ from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, user_text
 from callboard.domain.meter import Meter
 from callboard.domain.observation import Observation
+from callboard.domain.preferences import AUTO, ModelPreferences
 from callboard.domain.principal import LOCAL
 from callboard.domain.tools import ToolOutcome, ToolReport
 from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
@@ -116,6 +119,7 @@ class Runtime:
         text: str | Sequence[Message],
         *,
         model: str | None = None,
+        preferences: ModelPreferences | None = None,
         previous_response_id: str | None = None,
     ) -> Reply:
         """Ask an assistant and wait for its whole answer.
@@ -126,7 +130,8 @@ class Runtime:
         Args:
             assistant: Its configured name.
             text: What to ask, or the messages of a conversation.
-            model: Instead of the assistant's own.
+            model: Instead of the assistant's own; ``auto`` leaves the choice to us.
+            preferences: What the model should be like; where ``model`` is None, as if it were ``auto``.
             previous_response_id: The reply that this turn follows.
 
         Raises:
@@ -135,7 +140,13 @@ class Runtime:
             RateLimited, Overloaded, Draining: Not now.
             UpstreamError: The provider failed, and so did what else could be tried.
         """
-        stream = self.stream(assistant, text, model=model, previous_response_id=previous_response_id)
+        stream = self.stream(
+            assistant,
+            text,
+            model=model,
+            preferences=preferences,
+            previous_response_id=previous_response_id,
+        )
         async with stream as events:
             return await _collect(events)
 
@@ -145,6 +156,7 @@ class Runtime:
         text: str | Sequence[Message],
         *,
         model: str | None = None,
+        preferences: ModelPreferences | None = None,
         previous_response_id: str | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[TurnEvent]]:
         """Ask an assistant and read its answer as it comes; leaving the block early closes the upstream.
@@ -155,8 +167,9 @@ class Runtime:
         if child is None:
             known = ", ".join(self.wiring.assistants)
             raise UnknownAssistant(f"assistant {assistant!r} is not configured; there are: {known}")
-        order = self._order("ask", model or "", text, previous_response_id=previous_response_id, store=True)
-        return self._turn(self.system.ref(child), order)
+        name = model or ("" if preferences is None else AUTO)
+        order = self._order("ask", name, text, previous_response_id=previous_response_id, store=True)
+        return self._turn(self.system.ref(child), replace(order, preferences=preferences))
 
     async def generate(
         self, model: str, text: str | Sequence[Message], *, max_output_tokens: int | None = None

@@ -36,6 +36,7 @@ from callboard.actors.key_keeper import KeyKeeper
 from callboard.actors.order import AssistantSpec
 from callboard.actors.provider_system import ProviderSystem, Upstreams
 from callboard.actors.rate_limiter import RateLimiter, Till
+from callboard.actors.sampling import SamplingConfig, SamplingManager
 from callboard.actors.titler import Titler
 from callboard.actors.tool_runner import ToolRunner
 from callboard.config import (
@@ -85,6 +86,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
         routes: Which models there are.
         relaying: Names of the providers that can pass OpenAI chat requests on as they are.
         handlers: Every provider, by name; its client is open while ``provider_system`` runs.
+        sampling: Answers MCP servers that ask for a generation.
     """
 
     tree: Supervisor
@@ -102,6 +104,7 @@ class Wiring(Struct, frozen=True, kw_only=True, eq=False):
     routes: RouteTable
     relaying: frozenset[str]
     handlers: Mapping[str, ProviderHandler]
+    sampling: SamplingManager
 
     def relays(self, model: str) -> bool:
         """Whether every provider that may serve ``model`` can pass requests of OpenAI's chat dialect on.
@@ -137,15 +140,14 @@ def wire(
     """
     handlers = _handlers(config, registry or default_registry())
     routes = RouteTable(config.models, providers=handlers, catch_all=config.default_provider)
-    keys = KeyRegister(store, time.time)
+    keys, watch, adrift = KeyRegister(store, time.time), Watch(), Adrift()
     limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, keys, on_line)))
-    providers = _provider_system(_upstreams(routes, handlers, observe), limiter)
+    providers = _provider_system(routes, handlers, observe, limiter)
     tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources), observe=observe))
-    watch, adrift = Watch(), Adrift()
     archivist = Child(name="archivist", start=partial(Archivist, store, watch.written))
     cast = Cast(
         providers=providers,
-        traits_of=lambda model: routes.candidates(model)[0].traits,
+        routes=routes,
         tools=tools,
         archivist=archivist,
         store=store,
@@ -172,6 +174,7 @@ def wire(
         routes=routes,
         relaying=frozenset(name for name, handler in handlers.items() if _relays(handler)),
         handlers=handlers,
+        sampling=SamplingManager(SamplingConfig(client_configs=config.models), observe=observe),
     )
 
 
@@ -190,19 +193,19 @@ def _handlers(config: Config, registry: Registry) -> dict[str, ProviderHandler]:
     return {each.name: registry.build(_settings(each)) for each in config.providers}
 
 
-def _upstreams(
-    routes: RouteTable, handlers: Mapping[str, ProviderHandler], observe: Callable[[Observation], None]
-) -> Upstreams:
-    return Upstreams(
+def _provider_system(
+    routes: RouteTable,
+    handlers: Mapping[str, ProviderHandler],
+    observe: Callable[[Observation], None],
+    limiter: Child[RateLimiter],
+) -> Child[ProviderSystem]:
+    upstreams = Upstreams(
         routes=routes,
         handlers=handlers,
         health=partial(_fresh_health, tuple(handlers)),
         random=random.SystemRandom().random,
         observe=observe,
     )
-
-
-def _provider_system(upstreams: Upstreams, limiter: Child[RateLimiter]) -> Child[ProviderSystem]:
     return Child(name="provider_system", start=partial(ProviderSystem, upstreams, limiter))
 
 
@@ -251,6 +254,7 @@ def _assistants(config: Config, cast: Cast) -> tuple[Child[Assistant], dict[str,
             temperature=each.temperature,
             max_output_tokens=each.max_output_tokens,
             max_rounds=each.max_rounds,
+            directives=each.directives,
         )
         for each in config.assistants
     )

@@ -49,6 +49,17 @@ def test_the_requests_own_preferences_go_before_the_default_ones() -> None:
     assert handler.model_for(ModelPreferences(hints=("fast",))) is FAST
 
 
+def test_the_service_config_is_the_model_where_no_others_are_named() -> None:
+    assert SamplingConfig(service_config=FAST).models == (FAST,)
+    assert SamplingConfig(service_config=FAST, client_configs=(DEEP,)).models == (DEEP,)
+
+
+def test_request_types_have_preferences() -> None:
+    manager = SamplingManager(SamplingConfig())
+    assert manager.get_model_preferences_for_request("reasoning").intelligence == 0.9
+    assert manager.get_model_preferences_for_request("chat").speed == 0.6
+
+
 def test_without_models_the_error_says_so() -> None:
     with pytest.raises(UnknownModel, match="no model is configured for sampling"):
         SamplingManager(SamplingConfig()).create_handler().model_for(None)

@@ -203,7 +203,7 @@ async def turns() -> AsyncIterator[Turns]:
     providers = Child(name="providers", start=partial(ProviderSystem, upstreams, wiring.rate_limiter))
     cast = Cast(
         providers=providers,
-        traits_of=lambda model: wiring.routes.candidates(model)[0].traits,
+        routes=wiring.routes,
         tools=wiring.tool_runner,
         archivist=wiring.archivist,
         store=store,

@@ -15,6 +15,7 @@ from typing import ClassVar, TypeAlias, assert_never
 import anyio
 from msgspec import Struct
 
+from callboard.actors.addressing import addressed
 from callboard.actors.archivist import Archivist
 from callboard.actors.background import BackgroundTurn, GiveUp
 from callboard.actors.kept_order import decode_order
@@ -24,7 +25,6 @@ from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.recorder import Recorder
 from callboard.actors.tool_runner import ToolRunner
 from callboard.domain.meter import Meter
-from callboard.domain.model import ModelTraits
 from callboard.domain.observation import Observation
 from callboard.domain.turn import TurnEvent
 from callboard.domain.turn_log import LogEvent
@@ -39,6 +39,7 @@ from callboard.kernel import (
     Restart,
     StreamRequest,
 )
+from callboard.providers.routing import RouteTable
 from callboard.store.adrift import Adrift
 from callboard.store.hidden_rounds import HiddenRounds
 from callboard.store.records import ResponseRecord
@@ -82,13 +83,13 @@ class Cast(Struct, frozen=True, kw_only=True):
     """Whom assistants work with, as wiring names them.
 
     Attributes:
-        traits_of: What the model that a request names can do; raises `UnknownModel` where there is none.
+        routes: Which models there are.
         store, hidden, adrift: Outlive the actor, so that its restart forgets no conversation.
         now_s: Seconds since the epoch.
     """
 
     providers: Child[ProviderSystem]
-    traits_of: Callable[[str], ModelTraits]
+    routes: RouteTable
     tools: Child[ToolRunner]
     archivist: Child[Archivist]
     store: Store
@@ -118,7 +119,7 @@ class Assistant(Actor[_Message]):
         cast = self._cast
         self._company = Company(
             providers=context.ref(cast.providers),
-            traits_of=cast.traits_of,
+            routes=cast.routes,
             tools=context.ref(cast.tools),
             archivist=context.ref(cast.archivist),
             store=cast.store,
@@ -133,7 +134,8 @@ class Assistant(Actor[_Message]):
         """Starts the turn in a task, or in an actor, of its own."""
         match message:
             case Respond():
-                live = LiveTurn(self._spec, self._company, message.order)
+                order = addressed(message.order, self._spec, self._company.routes)
+                live = LiveTurn(self._spec, self._company, order)
                 context.stream_from(message, live.produce)
             case Undertake():
                 await self._undertake(message, context)

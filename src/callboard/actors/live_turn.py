@@ -265,7 +265,7 @@ class LiveTurn:
         """What is sent of ``request``. A fallback's window is not looked at: most calls never get there."""
         if self._order.truncation == "disabled":
             return request
-        traits = self._company.traits_of(request.model)
+        traits = self._company.routes.candidates(request.model)[0].traits
         budget = prompt_budget(traits, request.max_output_tokens)
         if budget is None:
             return request

@@ -21,10 +21,11 @@ from callboard.domain.generation import GenerationRequest
 from callboard.domain.item import lifted, together
 from callboard.domain.message import Message
 from callboard.domain.meter import Meter
-from callboard.domain.model import ModelTraits
 from callboard.domain.observation import Observation
+from callboard.domain.preferences import ModelPreferences
 from callboard.domain.principal import Principal
 from callboard.kernel import ActorRef
+from callboard.providers.routing import RouteTable
 from callboard.store.adrift import Adrift
 from callboard.store.hidden_rounds import HiddenRounds
 from callboard.store.records import ResponseRecord
@@ -40,6 +41,7 @@ class AssistantSpec(Struct, frozen=True, kw_only=True):
         instructions: Go before whatever instructions the request has.
         tools: Names of the tools it may use; None allows all there are.
         max_rounds: Rounds of tools in one turn.
+        directives: Whether a message may begin with one (`callboard.domain.directives`).
     """
 
     name: str
@@ -49,13 +51,14 @@ class AssistantSpec(Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     max_output_tokens: int | None = None
     max_rounds: int = 25
+    directives: bool = False
 
 
 class Company(Struct, frozen=True, kw_only=True):
     """Whom an assistant works with, and what it knows of models (see `callboard.actors.assistant.Cast`)."""
 
     providers: ActorRef[ProviderSystem]
-    traits_of: Callable[[str], ModelTraits]
+    routes: RouteTable
     tools: ActorRef[ToolRunner]
     archivist: ActorRef[Archivist]
     store: Store
@@ -87,6 +90,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
 
     Attributes:
         request: An empty ``model`` means the assistant's; ``tools`` are the client's own.
+        preferences: What the model should be like where ``auto`` is asked for.
         response_id: The answer's name, chosen by the asker.
         principal: Whose limits, history, models and tools apply.
         meter: The request's running account; the turn writes to it until the stream is left.
@@ -118,6 +122,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     told: Callable[[tuple[Message, ...]], None] | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
     max_tool_calls: int | None = None
+    preferences: ModelPreferences | None = None
 
     @property
     def input(self) -> tuple[Message, ...]:

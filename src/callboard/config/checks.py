@@ -18,6 +18,7 @@ from callboard.config.schema import (
     StoreConfig,
 )
 from callboard.domain.model import ModelSpec
+from callboard.domain.preferences import AUTO
 from callboard.secret import Secret
 
 LATER_SECTIONS = {
@@ -183,6 +184,8 @@ def check_assistants(
     """Assistants whose model leads nowhere, unless there is a provider that takes ``any_model``."""
     for name, assistant in assistants.items():
         if assistant.model in known["models"] or (assistant.model and any_model):
+            continue
+        if assistant.model == AUTO and known["models"]:
             continue
         path = ("assistants", name, "model")
         if not assistant.model:

@@ -40,6 +40,7 @@ def model_spec(name: str, table: ModelTable) -> ModelSpec:
             reasoning=table.reasoning,
             tools=table.tools,
             images=table.images,
+            audio=table.audio,
         ),
         price=Price(
             input_picousd=_picousd(table.input),

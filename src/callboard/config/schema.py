@@ -207,7 +207,9 @@ class ModelTable(Struct, frozen=True, kw_only=True):
         upstream_name: What the provider calls it; NAME where absent.
         input, output, cache_read, cache_write: USD per million tokens, read as exact decimals. Without a
             price of their own, cached tokens cost what other input does.
-        intelligence, speed, cost: Ranks from 0 to 1 for MCP model preferences; ``cost`` is no price.
+        audio: Whether it takes sound.
+        intelligence, speed, cost: Ranks from 0 to 1 for the choice of a model (docs/models.md), 1 the best;
+            so ``cost`` is no price, and 1 is the cheapest.
         fallbacks: Models to try, in order, where this one fails before it answered.
     """
 
@@ -218,6 +220,7 @@ class ModelTable(Struct, frozen=True, kw_only=True):
     reasoning: bool = False
     tools: bool = True
     images: bool = True
+    audio: bool = False
     input: Decimal = Decimal(0)
     output: Decimal = Decimal(0)
     cache_read: Decimal | None = None
@@ -233,9 +236,10 @@ class AssistantConfig(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: NAME.
-        model: The first configured model where the file names none.
+        model: The first configured model where the file names none; ``auto`` chooses one for each turn.
         tools: Names of the tools it may use; None allows all there are.
         max_rounds: Rounds of our tools in one turn; then the model is asked once more, without tools.
+        directives: Whether ``reason:``, ``fast:`` and ``use:`` at the start of a message choose the model.
     """
 
     name: str
@@ -245,6 +249,7 @@ class AssistantConfig(Struct, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     max_output_tokens: Count | None = None
     max_rounds: Count = 25
+    directives: bool = True
 
 
 class McpConfig(Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ class ModelTraits(Struct, frozen=True, kw_only=True):
         reasoning: Takes reasoning-model parameters (``max_completion_tokens``, effort, developer role).
         tools: Calls functions natively.
         images: Reads images.
+        audio: Hears sound.
     """
 
     context_window: int | None = None
@@ -47,6 +48,7 @@ class ModelTraits(Struct, frozen=True, kw_only=True):
     reasoning: bool = False
     tools: bool = True
     images: bool = True
+    audio: bool = False
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
@@ -57,7 +59,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         provider: Configured name of the provider that serves it.
         upstream_name: What the provider calls it.
         fallbacks: Names of other models, tried in order while nothing has been shown to the client.
-        intelligence, speed, cost: Ranks from 0 to 1 for MCP model preferences; None where not ranked.
+        intelligence, speed, cost: Ranks from 0 to 1 for MCP model preferences, 1 the best, so the cheapest
+            has ``cost`` 1; None where not ranked.
     """
 
     name: str

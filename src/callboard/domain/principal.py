@@ -33,7 +33,7 @@ class Principal(Struct, frozen=True, kw_only=True):
 
     def may_ask(self, model: str) -> bool:
         """Whether ``model``, as the client calls it, is one of its models; fallbacks are the operator's."""
-        return self.models is None or _is_among(model, self.models)
+        return self.models is None or is_among(model, self.models)
 
     def check_model(self, model: str) -> None:
         """Refuse a model that is not one of its own, in the same words whether or not there is such a model.
@@ -41,7 +41,7 @@ class Principal(Struct, frozen=True, kw_only=True):
         Raises:
             UnknownModel: It may not ask for this.
         """
-        if self.models is not None and not _is_among(model, self.models):
+        if self.models is not None and not is_among(model, self.models):
             raise UnknownModel(f"model {model!r} is not configured")
 
     def may_call(self, tool: str) -> bool:
@@ -53,7 +53,8 @@ LOCAL = Principal(key_id="local", tenant="local", scopes=frozenset(SCOPES))
 """Whoever is in this process, or on this machine while no key has been made."""
 
 
-def _is_among(model: str, patterns: Iterable[str]) -> bool:
+def is_among(model: str, patterns: Iterable[str]) -> bool:
+    """Whether ``model`` is one of the names, or begins like one that has ``*`` behind it."""
     return any(
         model.startswith(pattern[:-1]) if pattern.endswith("*") else model == pattern for pattern in patterns
     )

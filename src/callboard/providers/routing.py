@@ -7,6 +7,8 @@ A name is looked up in this order:
    names: that provider alone, because the client asked for it;
 3. the catch-all provider, where the operator named one: the name is passed on as it is, without a
    ``catch_all:`` in front.
+
+Before that, `RouteTable.addressed` puts a model's name in the place of ``auto``.
 """
 
 from __future__ import annotations
@@ -15,8 +17,12 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from callboard.domain.generation import GenerationRequest
 from callboard.domain.model import ModelSpec
+from callboard.domain.preferences import AUTO, ModelPreferences, able, choose, stated
+from callboard.domain.principal import Principal
 from callboard.errors import ConfigurationError, UnknownModel, UpstreamOverloaded
 from callboard.providers.breaker import Admission, Breaker, Outcome
 
@@ -72,6 +78,36 @@ class RouteTable:
         if self._catch_all is not None and provider in (None, self._catch_all):
             return (ModelSpec(name=name, provider=self._catch_all, upstream_name=model),)
         raise UnknownModel(self._unknown(name, provider))
+
+    def addressed(
+        self, request: GenerationRequest, principal: Principal, preferences: ModelPreferences | None = None
+    ) -> GenerationRequest:
+        """``request`` with the name of a model where it asks for `AUTO`; any other as it is.
+
+        Args:
+            request: May state preferences of its own, which are taken out.
+            principal: Only models that it may ask for are chosen among.
+            preferences: Go before those of the request.
+
+        Raises:
+            UnknownModel: There is no model to choose.
+            InvalidRequest: The request's preferences cannot be read.
+        """
+        if request.model != AUTO or not self._models or AUTO in self._models:
+            return request
+        own, request = stated(request)
+        model = self.chosen(request, principal, own if preferences is None else preferences)
+        if model is None:
+            raise UnknownModel(f"model {AUTO!r} is not configured")
+        return replace(request, model=model)
+
+    def chosen(
+        self, request: GenerationRequest, principal: Principal, preferences: ModelPreferences | None
+    ) -> str | None:
+        """The name of the model that suits ``request`` best; None where ``principal`` may ask for none."""
+        models = [spec for spec in self._models.values() if principal.may_ask(spec.name)]
+        spec = choose(able(models, request), preferences)
+        return None if spec is None else spec.name
 
     def _check(self) -> None:
         if self._catch_all is not None and self._catch_all not in self._providers:

@@ -93,6 +93,7 @@ def _house(runtime: Runtime, admission: Admission, sockets: SocketLimits) -> Hou
         give_up=runtime.give_up,
         relays=runtime.relays,
         check_model=runtime.check_model,
+        routes=runtime.wiring.routes,
         observe=runtime.observe,
         bug=runtime.bug,
         clock_ns=time.perf_counter_ns,

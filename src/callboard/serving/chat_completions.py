@@ -14,9 +14,11 @@ from __future__ import annotations
 from callboard.actors.assistant import Respond
 from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
+from callboard.domain.preferences import AUTO
 from callboard.domain.steps import in_turns
 from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.errors import InvalidRequest
+from callboard.serving.choosing import chosen_body
 from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.relay import relay
 from callboard.serving.visit import Visit
@@ -31,6 +33,9 @@ async def chat_completions(visit: Visit) -> None:
     body = await visit.document()
     asked = peek(body)
     visit.meter.stream = asked.stream
+    if asked.model == AUTO:
+        body = await chosen_body(visit, body)
+        asked = peek(body)
     visit.principal.check_model(asked.model)
     if visit.house.relays(asked.model):
         await relay(visit, body, asked)

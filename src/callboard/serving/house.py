@@ -13,6 +13,7 @@ from callboard.actors.assistant import Assistant
 from callboard.actors.provider_system import ProviderSystem
 from callboard.domain.observation import Observation
 from callboard.kernel import ActorRef
+from callboard.providers.routing import RouteTable
 from callboard.serving.front import Front
 from callboard.serving.socket import SocketLimits
 from callboard.store.adrift import Adrift
@@ -56,6 +57,7 @@ class House(Struct, frozen=True, kw_only=True):
             speaks
             the client's dialect, and there is no tool of ours to offer.
         check_model: Raises `UnknownModel` for one that nobody serves.
+        routes: Which models there are, and which one ``auto`` is.
         observe: Told of every request that ends.
         bug: Told of every exception that should not have happened, with the request's id.
         clock_ns: Monotonic nanoseconds.
@@ -76,6 +78,7 @@ class House(Struct, frozen=True, kw_only=True):
     give_up: Callable[[str, str], Awaitable[None]]
     relays: Callable[[str], bool]
     check_model: Callable[[str], None]
+    routes: RouteTable
     observe: Callable[[Observation], None]
     bug: Callable[[str, BaseException], None]
     clock_ns: Callable[[], int]

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from callboard.actors.provider_system import ListModels
+from callboard.domain.preferences import AUTO
 from callboard.serving.visit import Visit
 
 
@@ -27,13 +28,14 @@ class _ModelList(Struct, frozen=True, kw_only=True):
 
 
 async def models(visit: Visit) -> None:
-    """Answer with those of the configured models that the client may ask for, in the operator's order."""
+    """Answer with those of the configured models that the client may ask for, in the operator's order.
+
+    Where these are several, ``auto`` comes behind them.
+    """
     specs = await visit.house.providers.ask(ListModels())
-    listed = _ModelList(
-        data=tuple(
-            _Model(id=spec.name, owned_by=spec.provider)
-            for spec in specs
-            if visit.principal.may_ask(spec.name)
-        )
-    )
-    await visit.exchange.respond(200, msgspec.json.encode(listed))
+    data = [
+        _Model(id=spec.name, owned_by=spec.provider) for spec in specs if visit.principal.may_ask(spec.name)
+    ]
+    if len(data) > 1 and all(spec.name != AUTO for spec in specs):
+        data.append(_Model(id=AUTO, owned_by="callboard"))
+    await visit.exchange.respond(200, msgspec.json.encode(_ModelList(data=tuple(data))))

@@ -17,6 +17,7 @@ from callboard.actors.archivist import Commit
 from callboard.actors.assistant import Respond, Undertake
 from callboard.actors.order import Keeping, TurnOrder, record_of
 from callboard.domain.steps import in_turns
+from callboard.serving.choosing import chosen
 from callboard.serving.conversations import conversation_of
 from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.idempotency import pledge
@@ -31,7 +32,7 @@ from callboard.wire.openai_responses.stream import ResponseEncoder
 async def responses(visit: Visit) -> None:
     """Answer a request for a response."""
     body = await visit.document()
-    asked = await in_turns(decoding(body, kept=await kept_items(visit, body)))
+    asked = chosen(visit, await in_turns(decoding(body, kept=await kept_items(visit, body))))
     if asked.conversation_id is not None:
         await conversation_of(visit, asked.conversation_id)
     visit.meter.stream = asked.stream

@@ -21,6 +21,7 @@ from callboard.domain.message import Message, tool_results, tool_uses
 from callboard.domain.steps import in_turns
 from callboard.domain.usage import Usage
 from callboard.errors import Draining, InvalidRequest, MethodNotAllowed, UnknownResponse
+from callboard.serving.choosing import chosen
 from callboard.serving.events import EventStream
 from callboard.serving.responses import finished_at, ordered, stream_turn
 from callboard.serving.socket_memory import Memory
@@ -64,7 +65,7 @@ async def create(visit: Visit) -> None:
     event = decode(body, _EVENT.decode, side="local")
     history = message.memory.take(event.previous_response_id)
     _refuse_what_we_lack(event)
-    asked = await in_turns(decoding(body))
+    asked = chosen(visit, await in_turns(decoding(body)))
     visit.meter.stream = True
     if history is not None:
         _check_continuation(asked, history)
