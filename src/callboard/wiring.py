@@ -48,6 +48,7 @@ from callboard.config import (
     StoreConfig,
 )
 from callboard.config.division import part
+from callboard.config.schema import Unlimited
 from callboard.domain.client_key import Allowance
 from callboard.domain.model import PICOUSD_PER_USD
 from callboard.domain.observation import Observation
@@ -287,14 +288,17 @@ def _till(config: Config, keys: KeyRegister, on_line: Callable[[LedgerLine], Non
         clock_ns=time.time_ns,
         on_line=on_line,
         may_spend=keys.may_spend,
+        longest_wait_s=config.limits.wait_seconds,
     )
 
 
 def limits_of(allowance: Allowance, config: Config) -> LimitSpec:
     """What a key may use in this process: what was allowed to it, else what ``[limits]`` allows to each."""
 
-    def count(own: int | None, default: int | None) -> int | None:
-        return default if own is None else part(own, config.workers)
+    def count(own: int | None, default: int | Unlimited) -> int | None:
+        if own is not None:
+            return part(own, config.workers)
+        return None if default == "unlimited" else default
 
     defaults, own_budget = config.limits, allowance.cost_per_day_usd
     budget = defaults.cost_per_day_usd if own_budget is None else own_budget / config.workers
@@ -323,6 +327,7 @@ def _settings(provider: ProviderConfig) -> ProviderSettings:
                 timeouts=Timeouts(
                     connect_s=limits.connect_s,
                     first_byte_s=limits.first_byte_s,
+                    answer_s=limits.answer_s,
                     idle_s=limits.idle_s,
                     total_s=limits.total_s,
                 ),

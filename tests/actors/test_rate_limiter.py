@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -17,6 +18,7 @@ from callboard.kernel import ActorRef, Child, Supervisor, open_system
 from callboard.limits.ledger import Ledger, LedgerLine
 from callboard.limits.limits import LimitSpec, Scope
 from callboard.limits.memory import MemoryLimits
+from tests.simulation.loops import run_on_asyncio, run_on_trio
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +41,21 @@ def only_keys(spec: LimitSpec) -> Callable[[Scope], LimitSpec]:
 
 @asynccontextmanager
 async def limiter(
-    spec: LimitSpec, clock: Clock, lines: list[LedgerLine]
+    spec: LimitSpec,
+    clock: Callable[[], int],
+    lines: list[LedgerLine],
+    *,
+    longest_wait_s: float = math.inf,
 ) -> AsyncIterator[ActorRef[RateLimiter]]:
-    till = Till(limits=MemoryLimits(only_keys(spec)), ledger=Ledger(), clock_ns=clock, on_line=lines.append)
+    till = Till(
+        limits=MemoryLimits(only_keys(spec)),
+        ledger=Ledger(),
+        clock_ns=clock,
+        on_line=lines.append,
+        longest_wait_s=longest_wait_s,
+    )
     child = Child(name="rate_limiter", start=partial(RateLimiter, till))
-    with anyio.fail_after(10):
+    with anyio.fail_after(100):
         async with open_system(Supervisor(name="test", children=(child,))) as system:
             yield system.ref(child)
 
@@ -110,13 +122,13 @@ async def test_a_waiter_is_admitted_when_a_place_becomes_free_in_order_of_arriva
             await ref.tell(Settle(attempt_id=name))
 
         async with anyio.create_task_group() as tasks:
-            for name in ("a", "b", "c"):
+            for name in ("a", "b"):
                 tasks.start_soon(wait_for, name)
                 # The limiter has seen it once it answers something sent later.
                 await anyio.lowlevel.checkpoint()
                 await ref.ask(GetAccounts())
             await ref.tell(Settle(attempt_id="first"))
-    assert order == ["a", "b", "c"]
+    assert order == ["a", "b"]
 
 
 async def test_a_waiter_that_leaves_gives_its_place_in_line_up() -> None:
@@ -190,3 +202,61 @@ async def test_what_can_be_decided_at_once_is_decided_in_the_askers_step() -> No
         ref.tell_now(Settle(attempt_id="r.1"))
         # Whoever could not wait holds no place in line once its work has been withdrawn.
         assert await ref.ask(acquire("r.2"))
+
+
+def the_loops_clock() -> int:
+    return 1_000 * MINUTE_NS + int(anyio.current_time() * 1e9)
+
+
+in_virtual_time = pytest.mark.parametrize("run", [run_on_asyncio, run_on_trio])
+Run = Callable[[Callable[[], Awaitable[None]], int], None]
+
+
+@in_virtual_time
+def test_nobody_waits_longer_for_a_place_than_the_operator_allows(run: Run) -> None:
+    async def main() -> None:
+        async with limiter(LimitSpec(parallel=1), the_loops_clock, [], longest_wait_s=30) as ref:
+            await ref.ask(acquire("holds"))
+            since = anyio.current_time()
+            with pytest.raises(RateLimited, match="too many parallel requests") as refused:
+                await ref.ask(acquire("waits"))
+            assert anyio.current_time() - since == pytest.approx(30, abs=0.001)
+            assert refused.value.retry_after_s == 1
+            await ref.tell(Settle(attempt_id="holds"))
+            assert await ref.ask(acquire("next"))
+
+    run(main, 1)
+
+
+@in_virtual_time
+def test_who_would_have_to_wait_too_long_is_told_so_at_once_and_the_others_are_served(run: Run) -> None:
+    async def main() -> None:
+        served: list[float] = []
+        async with limiter(LimitSpec(requests_per_minute=4), the_loops_clock, [], longest_wait_s=30) as ref:
+            for number in range(4):
+                await ref.ask(acquire(f"r.{number}"))
+            since = anyio.current_time()
+
+            async def ask(name: str) -> None:
+                await ref.ask(acquire(name))
+                served.append(anyio.current_time() - since)
+
+            async with anyio.create_task_group() as tasks:
+                for name in ("in 15 s", "in 30 s"):
+                    tasks.start_soon(ask, name)
+                    await anyio.wait_all_tasks_blocked()
+                asked = anyio.current_time()
+                with pytest.raises(RateLimited) as refused:
+                    await ref.ask(acquire("in 45 s"))
+                assert anyio.current_time() == asked
+                assert refused.value.retry_after_s == pytest.approx(45 - (asked - since), abs=0.001)
+        assert served == [pytest.approx(15, abs=0.001), pytest.approx(30, abs=0.001)]
+
+    run(main, 1)
+
+
+async def test_where_nobody_may_wait_whoever_would_have_to_is_refused() -> None:
+    async with limiter(LimitSpec(parallel=1), Clock(), [], longest_wait_s=0) as ref:
+        assert await ref.ask(acquire("r.1"))
+        with pytest.raises(RateLimited):
+            await ref.ask(acquire("r.2"))

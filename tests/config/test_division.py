@@ -12,7 +12,12 @@ from callboard.config.schema import Config, LimitsConfig, OpenAIProvider
 
 def config() -> Config:
     return Config(
-        limits=LimitsConfig(requests_per_minute=100, cost_per_day_usd=Decimal(10), parallel=1),
+        limits=LimitsConfig(
+            requests_per_minute=100,
+            tokens_per_minute="unlimited",
+            cost_per_day_usd=Decimal(10),
+            parallel=1,
+        ),
         providers=(OpenAIProvider(name="up", tokens_per_minute=999),),
         notices=("earlier",),
     )
@@ -25,11 +30,11 @@ def test_one_worker_keeps_everything() -> None:
 @pytest.mark.parametrize("workers", [2, 3, 7])
 def test_all_parts_together_never_exceed_the_whole(workers: int) -> None:
     part = divided(config(), workers)
-    assert part.limits.requests_per_minute is not None
+    assert isinstance(part.limits.requests_per_minute, int)
     assert 100 - workers < part.limits.requests_per_minute * workers <= 100
     assert part.limits.cost_per_day_usd == Decimal(10) / workers
     assert part.providers[0].tokens_per_minute == 999 // workers
-    assert part.limits.tokens_per_minute is None
+    assert part.limits.tokens_per_minute == "unlimited"
     assert part.notices == (
         "earlier",
         f"each of {workers} workers counts 1/{workers} of every limit for itself",
@@ -41,4 +46,5 @@ def test_a_limit_of_one_stops_nobody() -> None:
 
 
 def test_nothing_is_said_where_there_is_no_limit() -> None:
-    assert divided(Config(), 4) == Config(workers=4)
+    off = LimitsConfig(requests_per_minute="unlimited", tokens_per_minute="unlimited", parallel="unlimited")
+    assert divided(Config(limits=off), 4) == Config(limits=off, workers=4)

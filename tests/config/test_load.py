@@ -31,6 +31,7 @@ url = "memory:"
 
 [limits]
 requests_per_minute = 60
+tokens_per_minute = "unlimited"
 cost_per_day_usd = 2.5
 parallel = 3
 
@@ -91,7 +92,7 @@ def test_a_full_file_becomes_one_tree(tmp_path: Path) -> None:
     assert (config.server.host, config.server.port) == ("127.0.0.2", 9000)
     assert config.server.allowed_hosts == ("board.example",)
     assert (config.limits.cost_per_day_usd, config.limits.parallel) == (Decimal("2.5"), 3)
-    assert config.limits.tokens_per_minute is None
+    assert config.limits.tokens_per_minute == "unlimited"
     assert config.log == LogConfig(format="json", level="warn", content=True)
     cloud, here, show = config.providers
     assert cloud == OpenAIProvider(
@@ -234,6 +235,18 @@ def test_a_config_is_given_back_as_it_is(tmp_path: Path) -> None:
         (
             "[limits]\ncost_per_day_usd = -1\n",
             "callboard.toml:2: [limits] cost_per_day_usd: expected an amount of at least 0",
+        ),
+        (
+            "[limits]\nparallel = 0\n",
+            'callboard.toml:2: [limits] parallel: expected a whole number >= 1 or "unlimited", got 0',
+        ),
+        (
+            '[limits]\nparallel = "none"\n',
+            'callboard.toml:2: [limits] parallel: expected a whole number or "unlimited", got a string',
+        ),
+        (
+            '[server]\ntrusted_proxies = ["10.0.0.0/8", "proxy"]\n',
+            'callboard.toml:2: [server] trusted_proxies: "proxy": expected an address or a network',
         ),
         (
             '[mcp.servers.x]\ncommand = "x"\n',

@@ -344,6 +344,18 @@ class LimitsContract(ABC):
         queued(limits, ask_of("c"))
         assert isinstance(refused(limits, ask_of("d")), Overloaded)
 
+    @pytest.mark.parametrize("spec", [LimitSpec(parallel=3), LimitSpec(requests_per_minute=3)])
+    def test_a_payers_line_is_twice_as_long_as_what_its_limit_lets_through(self, spec: LimitSpec) -> None:
+        limits = self.make({key("a"): spec})
+        for _ in range(3):
+            admitted(limits, ask_of("a"))
+        tickets = [queued(limits, ask_of("a")) for _ in range(6)]
+        error = refused(limits, ask_of("a"))
+        assert isinstance(error, RateLimited)
+        assert error.retry_after_s is not None
+        limits.cancel(tickets[0])
+        queued(limits, ask_of("a"))
+
     # Clocks.
 
     def test_a_clock_that_steps_back_refills_nothing_and_stops_nothing(self) -> None:

@@ -71,7 +71,7 @@ class ResponsesContract(StoreWorld):
             live, done = await store.response(T, "live"), await store.response(T, "done")
             assert live is not None
             assert done is not None
-            assert live.owner
+            assert live.owner == store.owner
             assert not done.owner
             await store.commit((replace(end("live", 0), segment=segment(0)),))
             live = await store.response(T, "live")

@@ -240,7 +240,7 @@ async def test_an_upstream_that_takes_too_long_is_given_up(carrier: Carrier) -> 
     async def script(line: Line) -> None:
         await line.until_left()
 
-    provider = {"timeouts": {"first_byte_s": 0.05}}
+    provider = {"timeouts": {"answer_s": 0.05}}
     async with proxied(script, carrier=carrier, provider=provider) as over:
         got = await over.server.client.get("/v1/files")
         with anyio.fail_after(5):

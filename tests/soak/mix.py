@@ -32,11 +32,11 @@ from tests.fakes.relayed import chat_body
 from tests.fakes.upstream import Exchange, FakeUpstream
 
 MAX_BODY_BYTES = 64 * 1024
-TIMEOUT_S = 1.0
-SERVER = (
-    f"max_body_bytes = {MAX_BODY_BYTES}\nheader_seconds = 0.5\nbody_idle_seconds = 0.5\ndrain_seconds = 5"
+TIMEOUT_S = 2.0
+SERVER = f"max_body_bytes = {MAX_BODY_BYTES}\nheader_seconds = 2\nbody_idle_seconds = 2\ndrain_seconds = 5"
+PROVIDER = (
+    f"timeouts = {{ first_byte_s = {TIMEOUT_S}, answer_s = {TIMEOUT_S}, idle_s = {TIMEOUT_S}, total_s = 20 }}"
 )
-PROVIDER = f"timeouts = {{ first_byte_s = {TIMEOUT_S}, idle_s = {TIMEOUT_S}, total_s = 20 }}"
 """What the server has to be configured with: every time-out is met, none is waited for long."""
 
 WEIGHTS = {

@@ -33,6 +33,15 @@ GREETING = "greeting"
 COMPLAINTS = re.compile(r"Traceback|never retrieved|never awaited|ResourceWarning|Exception ignored")
 
 
+FAR_AWAY = """
+[limits]
+requests_per_minute = 100_000_000
+tokens_per_minute = 1_000_000_000_000
+parallel = 100_000
+"""
+"""Limits that are counted and never met: the default ones are for people, and not for load."""
+
+
 class Running(Struct, frozen=True, kw_only=True, eq=False):
     """A server that runs, and where it writes."""
 
@@ -125,7 +134,7 @@ async def _greet(server: Running) -> None:
 
 def relay_config(base_url: str, *, server: str = "", provider: str = "", providers: int = 1) -> str:
     """A configuration with ``demo-model`` at ``base_url``, and with ``demo-model-1`` and so on if asked."""
-    tables = [f"[server]\n{server}"]
+    tables = [f"[server]\n{server}", FAR_AWAY]
     for number in range(providers):
         name = f"up{number}"
         model = "demo-model" if number == 0 else f"demo-model-{number}"

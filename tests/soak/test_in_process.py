@@ -57,7 +57,7 @@ class SharedClient(Stage):
 
 
 def config_for(upstream: FakeUpstream) -> dict[str, object]:
-    limits = {"first_byte_s": TIMEOUT_S, "idle_s": TIMEOUT_S}
+    limits = {"first_byte_s": TIMEOUT_S, "answer_s": TIMEOUT_S, "idle_s": TIMEOUT_S}
     return {
         "server": {"max_body_bytes": MAX_BODY_BYTES},
         "providers": {"up": {"kind": "openai", "base_url": upstream.base_url, "timeouts": limits}},

@@ -114,6 +114,7 @@ class Till(Struct, frozen=True, kw_only=True):
         clock_ns: Nanoseconds since the Unix epoch; may step.
         on_line: Told of every ledger line.
         may_spend: Whether a key still may.
+        longest_wait_s: How long an ask may wait in line, whatever time its asker has.
     """
 
     limits: Limits
@@ -122,6 +123,7 @@ class Till(Struct, frozen=True, kw_only=True):
     clock_ns: Callable[[], int]
     on_line: Callable[[LedgerLine], None]
     may_spend: Callable[[str], bool] = _anybody
+    longest_wait_s: float = math.inf
 
 
 class RateLimiter(Decider[_Message]):
@@ -136,6 +138,7 @@ class RateLimiter(Decider[_Message]):
         self._on_line = till.on_line
         self._reservations = till.reservations
         self._may_spend = till.may_spend
+        self._longest_wait_s = till.longest_wait_s
         self._waiters: dict[int, _Waiter] = {}
         self._woken_at_ns: int | None = None
 
@@ -196,8 +199,8 @@ class RateLimiter(Decider[_Message]):
     def _mind_deadline(
         self, ask: Ask, queued: Queued, context: Context[RateLimiter], now_ns: int
     ) -> Admitted | Queued | Refused:
-        """Offer ``ask`` again under its asker's deadline, if there is one: only who has to wait needs it."""
-        left_s = context.deadline - context.now()
+        """Offer ``ask`` again under its deadline, if there is one: only who has to wait needs it."""
+        left_s = min(context.deadline - context.now(), self._longest_wait_s)
         if math.isinf(left_s):
             return queued
         self._limits.cancel(queued.ticket)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from callboard.config.allow_list import parse_allowed
@@ -39,9 +40,14 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")  # sectio
 
 
 def check_server(server: ServerConfig, source: Source) -> Iterator[Problem]:
-    """An address we cannot listen on."""
+    """An address we cannot listen on, and proxies that are no addresses."""
     if not server.host or not server.host.isprintable() or " " in server.host:
         yield source.problem(("server", "host"), "expected an address or a host name")
+    for each in server.trusted_proxies:
+        try:
+            ip_network(each)
+        except ValueError:
+            yield source.problem(("server", "trusted_proxies"), f'"{each}": expected an address or a network')
 
 
 def check_backend(section: StoreConfig | LimitsConfig, name: str, source: Source) -> Iterator[Problem]:

@@ -135,7 +135,7 @@ VARIABLES = (
         "STREAM_TIMEOUT",
         (("providers", "*", "timeouts", "first_byte_s"), ("providers", "*", "timeouts", "idle_s")),
         _number,
-        "seconds without a byte from an upstream, for every provider of kind openai",
+        "seconds without a byte from an upstream that streams, for every provider of kind openai",
         "60 to the first byte, then 30",
     ),
     Variable(

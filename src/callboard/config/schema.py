@@ -20,6 +20,7 @@ from callboard.secret import Secret
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Rank: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Unlimited: TypeAlias = Literal["unlimited"]
 LogFormat: TypeAlias = Literal["logfmt", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warn", "error"]
 
@@ -30,15 +31,24 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     Attributes:
         port: 0 lets the system choose.
         max_concurrency: Requests being served at the same time, open streams included.
-        queue: Requests that may wait for a place; one more is answered 503.
+        queue: Requests that may wait for a place, and never more than twice as many as there are places; one
+            more is answered 503.
+        queue_seconds: How long a request may wait for a place; then it is answered 503.
         drain_seconds: How long open requests may go on after SIGTERM.
         header_seconds: Time for a client to send its request headers.
         body_idle_seconds: The longest pause within a request body.
         keep_alive_seconds: How long an idle connection stays open.
         heartbeat_seconds: Pause of a stream after which a comment line is sent, so that proxies keep it open.
         send_idle_seconds: How long a client may read nothing of what we have for it.
+        socket_idle_seconds: How long a WebSocket stays open without a turn and without a message.
+        socket_lifetime_seconds: How long it stays open in all; a turn in work comes to its end first.
+        socket_ping_seconds: How long its client may be silent before it is pinged, and then before it is
+            taken for gone.
         max_connections: Sockets open at the same time.
-        max_connections_per_address: The same for one network address.
+        max_connections_per_address: The same for one client, which is an IPv4 address or an IPv6 network of
+            64 bits. Loopback, where all clients have one address, is bounded by ``max_connections`` only.
+        trusted_proxies: Addresses or networks, such as ``10.0.0.0/8``, of proxies in front of us, which speak
+            for many clients: bounded like loopback. Nothing that they say of their clients is believed.
         max_rounds: Rounds of our tools in one answer of ``/v1/chat/completions``.
         allowed_hosts: Names accepted in ``Host``, besides the address we listen on and loopback names.
     """
@@ -48,14 +58,19 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     max_body_bytes: Count = 8 * 1024 * 1024
     max_concurrency: Count = 2048
     queue: Annotated[int, Meta(ge=0)] = 512
+    queue_seconds: Seconds = 10.0
     drain_seconds: Annotated[float, Meta(ge=0)] = 30.0
     header_seconds: Seconds = 10.0
     body_idle_seconds: Seconds = 30.0
     keep_alive_seconds: Seconds = 5.0
     heartbeat_seconds: Seconds = 15.0
     send_idle_seconds: Seconds = 60.0
+    socket_idle_seconds: Seconds = 900.0
+    socket_lifetime_seconds: Seconds = 3600.0
+    socket_ping_seconds: Seconds = 20.0
     max_connections: Count = 4096
-    max_connections_per_address: Count = 2048
+    max_connections_per_address: Count = 1024
+    trusted_proxies: tuple[str, ...] = ()
     max_rounds: Count = 25
     allowed_hosts: tuple[str, ...] = ()
 
@@ -81,16 +96,25 @@ class StoreConfig(Struct, frozen=True, kw_only=True):
 class LimitsConfig(Struct, frozen=True, kw_only=True):
     """``[limits]``: where limits are counted, and what each client key may use unless it says otherwise.
 
+    Whoever needs no key has these limits too. They are on unless ``"unlimited"`` takes one off; why they are
+    what they are is in docs/limits.md.
+
     Attributes:
         url: ``memory:`` is the only back end of this release.
+        requests_per_minute: Calls of models that a key may make; as many may come at once.
+        tokens_per_minute: The same for tokens, prompt and answer together.
+        cost_per_day_usd: Budget for one UTC day; none unless it is stated.
         parallel: Requests of one key that run at the same time.
+        wait_seconds: How long a request may wait for a limit. What is known to take longer is refused at
+            once; 0 refuses whatever would have to wait.
     """
 
     url: str = "memory:"
-    requests_per_minute: Count | None = None
-    tokens_per_minute: Count | None = None
+    requests_per_minute: Count | Unlimited = 6_000
+    tokens_per_minute: Count | Unlimited = 20_000_000
     cost_per_day_usd: Decimal | None = None
-    parallel: Count | None = None
+    parallel: Count | Unlimited = 256
+    wait_seconds: Annotated[float, Meta(ge=0)] = 30.0
 
 
 class LogConfig(Struct, frozen=True, kw_only=True):
@@ -112,13 +136,17 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     """``timeouts`` of a provider: how long each part of an upstream call may take, in seconds.
 
     Attributes:
-        first_byte_s: From the request's last byte to the answer's first.
-        idle_s: The longest pause within an answer.
+        first_byte_s: From the request's last byte to the first of an answer that is streamed.
+        answer_s: The same, and every later pause too, where the answer is not streamed: most upstreams send
+            nothing of such a one before it is whole. For requests of the generic proxy, of which nobody knows
+            how they are answered, to the first byte.
+        idle_s: The longest pause within a streamed answer.
         total_s: The whole call.
     """
 
     connect_s: Seconds = 5.0
     first_byte_s: Seconds = 60.0
+    answer_s: Seconds = 600.0
     idle_s: Seconds = 30.0
     total_s: Seconds = 600.0
 

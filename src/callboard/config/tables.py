@@ -70,8 +70,7 @@ def _check_value(field: FieldInfo, value: object, source: Source, path: KeyPath)
     try:
         msgspec.convert(value, field.type, dec_hook=_wrap)
     except msgspec.ValidationError as error:
-        allowed = _literals(field.type)
-        message = f"expected {choice(allowed)}" if allowed else _plain(str(error))
+        message = _expectation(field.type, value, error)
         # A number is worth repeating; a string may be a secret that was put into the wrong place.
         got = f", got {value}" if isinstance(value, int | float | Decimal) and "got" not in message else ""
         yield source.problem(path, message + got)
@@ -84,6 +83,22 @@ def _wrap(wanted: type, value: object) -> object:
     if wanted is Secret and isinstance(value, str):
         return Secret(value)
     raise TypeError("Expected `secret`")
+
+
+def _expectation(wanted: object, value: object, error: msgspec.ValidationError) -> str:
+    """What was expected of ``value``, which ``error`` says it is not."""
+    allowed = _literals(wanted)
+    others = tuple(part for part in get_args(wanted) if not _literals(part)) if allowed else ()
+    if not allowed:
+        return _plain(str(error))
+    if not others or get_origin(wanted) is Literal:
+        return f"expected {choice(allowed)}"
+    try:  # a choice between words and something else
+        msgspec.convert(value, Union[others], dec_hook=_wrap)  # noqa: UP007 - of as many as there are
+    except msgspec.ValidationError as other:
+        expected, comma, got = _plain(str(other)).partition(", got")
+        return f"{expected} or {choice(allowed)}{comma}{got}"
+    return _plain(str(error))
 
 
 def _plain(message: str) -> str:

@@ -136,8 +136,9 @@ class Bucket(Meter):
                         self._spill(over)
                     else:  # refill has paid for everything, and what is more is lost
                         level = self._ceiling
-                        self._held = 0
-                        self._shares.clear()
+                        if held:
+                            self._held = 0
+                            self._shares.clear()
                 self._level = level
 
     def _rise(self, need: int, now: int) -> int:

@@ -53,9 +53,22 @@ class Gate:
         ahead: What those want together.
         wake_at: When the first of the line gets room, None where that does not depend on time.
         limited: Whether anything is limited here. Where nothing is, nobody needs to take and give back.
+        most_waiting: How many of a payer whose gate it is may wait: twice as many as may pass at once, None
+            where that is not limited.
     """
 
-    __slots__ = ("ahead", "in_flight", "limited", "line", "meters", "parallel", "scope", "waiting", "wake_at")
+    __slots__ = (
+        "ahead",
+        "in_flight",
+        "limited",
+        "line",
+        "meters",
+        "most_waiting",
+        "parallel",
+        "scope",
+        "waiting",
+        "wake_at",
+    )
 
     def __init__(self, scope: Scope, spec: LimitSpec, now: int) -> None:
         self.scope = scope
@@ -68,6 +81,8 @@ class Gate:
         self.meters = tuple(meters)
         self.parallel = spec.parallel
         self.limited = bool(meters) or spec.parallel is not None
+        counts = [each for each in (spec.requests_per_minute, spec.parallel) if each is not None]
+        self.most_waiting = 2 * min(counts) if counts else None
         self.in_flight = 0
         self.line: list[Lane] = []
         self.waiting = 0

@@ -48,7 +48,8 @@ class MemoryLimits:
         spec_of: The limits of a scope, looked up when the scope is first seen after being idle.
         max_waiting: Asks that may wait in all; one more is `Overloaded`.
         max_waiting_per_payer: Asks that may wait for one payer (an ask's first scope); one more is
-            `RateLimited`, so that nobody fills the places of others.
+            `RateLimited`, so that nobody fills the places of others. Nor may more wait than twice what the
+            payer's own limits let through at once.
         ttl_ns: Age at which a reservation that nobody closed counts as used in full.
     """
 
@@ -234,7 +235,11 @@ class MemoryLimits:
             opens = max((gate.opens(amounts, ahead, now)[0] for gate in gates), default=now)
             if ask.deadline_ns <= now or ask.deadline_ns < opens:
                 return _refusal(gates, ask, now)
-        if gates[0].waiting >= self._max_waiting_per_payer:
+        payer = gates[0]
+        most = self._max_waiting_per_payer
+        if payer.most_waiting is not None and payer.most_waiting < most:
+            most = payer.most_waiting
+        if payer.waiting >= most:
             return _refusal(gates, ask, now)
         if len(self._lane_of) >= self._max_waiting:
             return Refused(error=Overloaded("too many requests are waiting"))

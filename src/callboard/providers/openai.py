@@ -78,6 +78,9 @@ class OpenAIHandler(OpenAIConversions):
         headers = (("content-type", "application/json"), *self._own_headers)
         self._headers_of_whole = (*headers, ("accept", "application/json"))
         self._headers_of_stream = (*headers, ("accept", "text/event-stream"))
+        self._timeouts = settings.timeouts
+        self._timeouts_of_whole = settings.timeouts.whole
+        self._timeouts_of_either = settings.timeouts.either
         self._given_client = client
         self._client: HttpClient | None = None
 
@@ -112,7 +115,7 @@ class OpenAIHandler(OpenAIConversions):
             url=self._url,
             headers=self._headers_of_stream if stream else self._headers_of_whole,
             body=body,
-            timeouts=self._settings.timeouts,
+            timeouts=self._timeouts if stream else self._timeouts_of_whole,
         )
         try:
             response = await self._open_client.send(request)
@@ -135,7 +138,7 @@ class OpenAIHandler(OpenAIConversions):
                     headers=forwarded_headers(request.headers, self._own_headers),
                     upload=request.upload,
                     raw=True,
-                    timeouts=self._settings.timeouts,
+                    timeouts=self._timeouts_of_either,
                 )
             )
         except UpstreamError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Protocol
 
@@ -23,15 +24,17 @@ class Admission:
     Args:
         places: Requests in work at the same time.
         queue: Requests waiting for a place; one more is refused.
+        patience_s: How long one may wait.
 
     Attributes:
         closed: Whether nothing more is admitted.
     """
 
-    def __init__(self, places: int, queue: int) -> None:
+    def __init__(self, places: int, queue: int, patience_s: float = math.inf) -> None:
         self.closed = False
         self._places = places
         self._queue = queue
+        self._patience_s = patience_s
         self._holders: set[Stoppable] = set()
         self._line: OrderedDict[Stoppable, anyio.Event] = OrderedDict()
 
@@ -57,18 +60,21 @@ class Admission:
         """Wait in line for a place; `give_back` must follow where it returns.
 
         Raises:
-            Overloaded: The line is as long as it may be.
+            Overloaded: The line is as long as it may be, or it took too long.
         """
         if len(self._line) >= self._queue:
             raise Overloaded("This server is at capacity.")
         turn = self._line[holder] = anyio.Event()
         try:
-            await turn.wait()
+            with anyio.move_on_after(self._patience_s):
+                await turn.wait()
         except BaseException:
             # Cancelled in line, or just as the place was handed over.
             if self._line.pop(holder, None) is None:
                 self.give_back(holder)
             raise
+        if self._line.pop(holder, None) is not None:  # it is still in line
+            raise Overloaded("This server is at capacity.")
 
     def give_back(self, holder: Stoppable) -> None:
         """Leave the place to the first in line."""

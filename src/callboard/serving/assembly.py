@@ -32,16 +32,24 @@ def build_app(
     Args:
         runtime: Must be running as long as the application is used.
         admission: Bounds the work; by default as the configuration says.
-        sockets: How long WebSockets last; by default as `SocketLimits` says.
+        sockets: How long WebSockets last; by default as the configuration says.
     """
     bound = admission or admission_of(runtime.config)
-    house = _house(runtime, bound, sockets or SocketLimits())
+    house = _house(runtime, bound, sockets or sockets_of(runtime.config))
     return App(house, ROUTES, doorkeeper_of(runtime), bound, elsewhere=_elsewhere(runtime))
 
 
 def admission_of(config: Config) -> Admission:
     """The bound on work that ``config`` describes."""
-    return Admission(config.server.max_concurrency, config.server.queue)
+    server = config.server
+    places = server.max_concurrency
+    return Admission(places, min(server.queue, 2 * places), server.queue_seconds)
+
+
+def sockets_of(config: Config) -> SocketLimits:
+    """How long WebSockets last by ``config``."""
+    server = config.server
+    return SocketLimits(idle_s=server.socket_idle_seconds, lifetime_s=server.socket_lifetime_seconds)
 
 
 def listen_of(config: Config, *, shared: bool = False) -> Listen:
@@ -56,8 +64,10 @@ def listen_of(config: Config, *, shared: bool = False) -> Listen:
             body_idle_s=server.body_idle_seconds,
             keep_alive_s=server.keep_alive_seconds,
             send_idle_s=server.send_idle_seconds,
+            ping_s=server.socket_ping_seconds,
             connections=server.max_connections,
             connections_per_address=server.max_connections_per_address,
+            trusted_proxies=server.trusted_proxies,
         ),
         shared=shared,
     )

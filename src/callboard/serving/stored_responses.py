@@ -11,29 +11,21 @@ Source: OpenAI API, "Get a model response", "Delete", "Cancel", "List input item
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
-
-import anyio
 import msgspec
-from anyio.lowlevel import checkpoint
 
 from callboard.actors.archivist import Commit
 from callboard.actors.kept_order import decode_order
 from callboard.domain.delta import GenerationStopped
-from callboard.domain.turn_log import LogEvent, TurnBroken, decode_events, encode_events
+from callboard.domain.turn_log import TurnBroken, encode_events
 from callboard.errors import InvalidRequest, NotFound, Overloaded, VersionConflict
 from callboard.serving.events import EventStream
+from callboard.serving.following import coming, logged
 from callboard.serving.query import Query
 from callboard.serving.visit import Visit
 from callboard.store.changes import DeleteResponse, EndResponse
 from callboard.store.records import LIVE, ResponseRecord, Segment
 from callboard.wire.openai_responses.items import PAGE, encode_page, input_items
 from callboard.wire.openai_responses.stream import ResponseEncoder, events_behind
-
-SEGMENTS_AT_ONCE = 128
-EVENTS_AT_ONCE = 512
-LOOK_AGAIN_S = 0.1
-"""How often a log is read that another process may be writing."""
 
 
 async def retrieve(visit: Visit) -> None:
@@ -87,7 +79,7 @@ async def list_input_items(visit: Visit) -> None:
 async def response_object(visit: Visit, record: ResponseRecord) -> bytes:
     """The Response object of a stored response, as it stands."""
     encoder = _encoder(record)
-    async for events in _logged(visit, record):
+    async for events in logged(visit.house.store, record):
         for event in events:
             encoder.feed(event)
     if not encoder.response and record.finished_at_s is not None:
@@ -108,7 +100,7 @@ async def follow(visit: Visit, record: ResponseRecord, *, starting_after: int) -
 
     async def pass_on() -> None:
         await stream.send(b"")  # it may be long until there is anything to tell
-        async for events in _coming(visit, record):
+        async for events in coming(visit.house.store, visit.house.watch, record):
             told: list[bytes] = []
             for event in events:
                 told.append(encoder.feed(event))
@@ -120,50 +112,6 @@ async def follow(visit: Visit, record: ResponseRecord, *, starting_after: int) -
         await stream.finish()
 
     await visit.exchange.attend(pass_on, heartbeat_s=visit.house.heartbeat_s)
-
-
-async def _coming(visit: Visit, record: ResponseRecord) -> AsyncIterator[list[LogEvent]]:
-    """The log from its first event to its last, as it is written."""
-    read, store = 0, visit.house.store
-    with visit.house.watch.watching(record.id) as watcher:
-        while True:
-            segments = await store.segments(record.id, after=read - 1, limit=SEGMENTS_AT_ONCE)
-            for events in _in_steps(segments, read):
-                read += len(events)
-                yield events
-                if isinstance(events[-1], GenerationStopped | TurnBroken):
-                    return
-                await checkpoint()
-            if not segments:
-                with anyio.move_on_after(LOOK_AGAIN_S):
-                    await watcher.wait()
-                if await store.response(record.tenant, record.id) is None:
-                    raise NotFound("The response was deleted.")
-
-
-async def _logged(visit: Visit, record: ResponseRecord) -> AsyncIterator[list[LogEvent]]:
-    """The log up to the record's version."""
-    read = 0
-    while read < record.version:
-        segments = await visit.house.store.segments(record.id, after=read - 1, limit=SEGMENTS_AT_ONCE)
-        if not segments:
-            return
-        for events in _in_steps(segments, read):
-            yield events[: record.version - read]
-            read += len(events)
-            await checkpoint()
-
-
-def _in_steps(segments: Iterable[Segment], read: int) -> Iterator[list[LogEvent]]:
-    """The events behind the first ``read`` of the log, as many at once as keep nobody else waiting."""
-    step: list[LogEvent] = []
-    for segment in segments:
-        step += decode_events(segment.payload)[max(0, read - segment.first) :]
-        while len(step) >= EVENTS_AT_ONCE:
-            yield step[:EVENTS_AT_ONCE]
-            del step[:EVENTS_AT_ONCE]
-    if step:
-        yield step
 
 
 def _encoder(record: ResponseRecord) -> ResponseEncoder:

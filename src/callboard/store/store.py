@@ -33,6 +33,10 @@ class Store(Protocol):
     Every method may raise `StoreUnavailable`: nothing is promised then, and it may be tried again.
     """
 
+    @property
+    def owner(self) -> str:
+        """What it calls itself in `ResponseRecord.owner`; no other store of the same data has this name."""
+
     async def commit(self, changes: Sequence[Change]) -> None:
         """Do ``changes`` in their order, all or none; return once they are durable.
 

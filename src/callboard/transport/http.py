@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -21,14 +22,26 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     Attributes:
         connect_s: Resolving the name, the TCP connection and the TLS handshake together.
         first_byte_s: From the request's last byte written to the complete head of the answer.
+        answer_s: What ``first_byte_s`` and ``idle_s`` are for an answer that comes as a whole: see `whole`.
         idle_s: Between two pieces of the answer's body, or two pieces of a large request.
         total_s: The whole call, from ``send`` to the last byte of the body; waiting for a connection counts.
     """
 
     connect_s: float = 5.0
     first_byte_s: float = 60.0
+    answer_s: float = 600.0
     idle_s: float = 30.0
     total_s: float = 600.0
+
+    @property
+    def whole(self) -> Timeouts:
+        """The limits of a call whose answer is not streamed: an upstream may be silent until it is whole."""
+        return replace(self, first_byte_s=self.answer_s, idle_s=self.answer_s)
+
+    @property
+    def either(self) -> Timeouts:
+        """The limits of a call of which nobody knows whether its answer is streamed."""
+        return replace(self, first_byte_s=self.answer_s)
 
 
 class Limits(Struct, frozen=True, kw_only=True):

@@ -49,8 +49,8 @@ class JsonLimits(Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_nodes: Values, containers included.
-        max_keys: Keys of one object. OpenAI allows 5,000 properties in all of a schema; an object with more
-            is nobody's, and would be built and copied in one go wherever it stands.
+        max_keys: Keys of one object. It is our own bound, far above what requests and schemas hold that we
+            have seen: an object is built and copied in one go wherever it stands.
         max_digits: Characters of one number, sign, point and exponent included.
         max_number_bytes: Characters of all numbers together: long ones take long to read.
     """

@@ -23,7 +23,7 @@ from anyio import CancelScope
 
 from callboard.errors import CallboardError, UnreadableRequest
 from callboard.serving.exchange import ClientGone, Exchange
-from callboard.serving.failures import status_of
+from callboard.serving.failures import headers_of, status_of
 from callboard.serving.http1.exchange import Http1Exchange
 from callboard.serving.http1.head import refusal_answer
 from callboard.serving.http1.leaving import Lookout, reset
@@ -361,7 +361,8 @@ class Connection(asyncio.Protocol):
 
     def _tell(self, refusal: CallboardError) -> None:
         """Answer what no exchange stands for."""
-        self.write(refusal_answer(status_of(refusal), encode_error(refusal, request_id=""), self.date()))
+        body = encode_error(refusal, request_id="")
+        self.write(refusal_answer(status_of(refusal), body, self.date(), headers_of(refusal)))
 
     def _linger(self) -> None:
         self.resume()

@@ -81,7 +81,7 @@ def chunk(piece: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-def refusal_answer(status: int, body: bytes, date: bytes) -> bytes:
+def refusal_answer(status: int, body: bytes, date: bytes, headers: Iterable[Header] = ()) -> bytes:
     """The answer to a request that could not be read; the connection closes behind it."""
-    fields = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-    return b"".join((status_line(status), date, fields, body))
+    fields = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
+    return b"".join((status_line(status), date, fields, field_lines(headers)[0], b"\r\n", body))

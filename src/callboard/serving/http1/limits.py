@@ -19,7 +19,8 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
         header_count: Header fields.
         pipelined: Requests that may wait behind the one in work before the socket is no longer read.
         connections: Open at the same time, all clients together.
-        connections_per_address: The same for one network address.
+        connections_per_address: The same for one client (`callboard.serving.http1.addresses`).
+        trusted_proxies: Addresses and networks that speak for many clients.
     """
 
     header_s: float = 10.0
@@ -31,4 +32,5 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
     header_count: int = 100
     pipelined: int = 16
     connections: int = 4096
-    connections_per_address: int = 2048
+    connections_per_address: int = 1024
+    trusted_proxies: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from callboard.errors import CallboardError, Overloaded
 from callboard.serving.exchange import Exchange
+from callboard.serving.http1.addresses import counted_as, networks
 from callboard.serving.http1.connection import Connection
 from callboard.serving.http1.head import Dates
 from callboard.serving.http1.limits import ListenLimits
@@ -42,8 +43,9 @@ class Listener:
         self.retiring = False
         self._tasks = tasks
         self.date = Dates(time.time).field
+        self._trusted = networks(limits.trusted_proxies)
         self._connections: set[Connection] = set()
-        self._per_address: Counter[str] = Counter()
+        self._per_client: Counter[str] = Counter()
         self._emptied = anyio.Event()
 
     def connect(self) -> Connection:
@@ -53,10 +55,12 @@ class Listener:
     def opened(self, connection: Connection) -> CallboardError | None:
         """A client has connected; returns why it is refused, else its task has been started."""
         self._connections.add(connection)
-        self._per_address[connection.address] += 1
+        client = counted_as(connection.address, self._trusted)
+        if client is not None:
+            self._per_client[client] += 1
         if len(self._connections) > self.limits.connections:
             return Overloaded("This server has too many connections.")
-        if self._per_address[connection.address] > self.limits.connections_per_address:
+        if client is not None and self._per_client[client] > self.limits.connections_per_address:
             return Overloaded("This server has too many connections from your address.")
         self._tasks.start_soon(connection.run)
         return None
@@ -64,9 +68,11 @@ class Listener:
     def closed(self, connection: Connection) -> None:
         """The connection is gone."""
         self._connections.discard(connection)
-        self._per_address[connection.address] -= 1
-        if not self._per_address[connection.address]:
-            del self._per_address[connection.address]
+        client = counted_as(connection.address, self._trusted)
+        if client is not None:
+            self._per_client[client] -= 1
+            if not self._per_client[client]:
+                del self._per_client[client]
         if self.retiring and not self._connections:
             self._emptied.set()
 

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from callboard.domain.client_key import ClientKey
 from callboard.errors import CallboardError, NotFound, StoreUnavailable, UnknownResponse
 from callboard.store.changes import Change
-from callboard.store.in_memory.tables import ResponseRow, Tables
+from callboard.store.in_memory.tables import OWNER, ResponseRow, Tables
 from callboard.store.records import (
     ConversationRecord,
     ItemRecord,
@@ -41,6 +41,11 @@ class InMemoryStore:
     def __init__(self) -> None:
         self._tables = Tables()
         self._key_secret = secrets.token_bytes(KEY_SECRET_BYTES)
+
+    @property
+    def owner(self) -> str:
+        """Under which name it keeps live responses alive."""
+        return OWNER
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Do ``changes``, all or none."""

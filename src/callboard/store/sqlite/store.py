@@ -70,6 +70,11 @@ class SqliteStore:
         self._closed = False
         self._group = GroupCommit(self._commit)
 
+    @property
+    def owner(self) -> str:
+        """Under which name it keeps live responses alive."""
+        return self._owner.id
+
     async def commit(self, changes: Sequence[Change]) -> None:
         """Do ``changes``, all or none; they are synced when this returns."""
         (outcome,) = await self._group.submit((changes,))
