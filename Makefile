@@ -66,6 +66,7 @@ lock:
 	cd requirements && $(COMPILE) runtime.in -o runtime.txt
 	cd requirements && $(COMPILE) --no-deps local.in -o local.txt
 	cd requirements && $(COMPILE) test.in -o test.txt
+	cd requirements && $(COMPILE) clients.in -o clients.txt
 	cd requirements && $(COMPILE) lint.in -o lint.txt
 
 clean:

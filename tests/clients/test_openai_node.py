@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-import anyio
 import pytest
 
 from callboard.providers.script import AnyStep, Fail, Reply, Script, Text, Tool
@@ -17,7 +13,6 @@ from tests.fakes.served import served
 
 pytestmark = pytest.mark.anyio
 
-HERE = Path(__file__).parent
 CALL: list[AnyStep] = [Tool(name="add", id="c1", arguments={"a": 17, "b": 25})]
 RESULT: list[AnyStep] = [Text(text="It is 42.")]
 
@@ -26,37 +21,6 @@ RESULT: list[AnyStep] = [Text(text="It is 42.")]
 def anyio_backend(request: pytest.FixtureRequest) -> object:
     """Our server needs asyncio."""
     return request.param
-
-
-@pytest.fixture(scope="session")
-def node_folder() -> Path:
-    """A folder with the client and its Node, installed by npm once per machine."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    folder = Path(tempfile.gettempdir()) / "callboard-node-client"
-    folder.mkdir(exist_ok=True)
-    wanted = (HERE / "package.json").read_text()
-    installed = folder / "package.json"
-    if not installed.exists() or installed.read_text() != wanted:
-        _install(npm, wanted, folder)
-    # Beside the packages, where Node looks for what it imports.
-    shutil.copy(HERE / "openai_node.mjs", folder)
-    return folder
-
-
-def _install(npm: str, wanted: str, folder: Path) -> None:
-    """Install what ``wanted`` names; the folder holds it as package.json only once that has been done."""
-    with tempfile.TemporaryDirectory() as name:
-        new = Path(name)
-        (new / "package.json").write_text(wanted)
-        command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock"]
-        done = subprocess.run(command, cwd=new, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"npm could not install the client: {done.stderr.strip().splitlines()[-1:]}")
-        shutil.rmtree(folder / "node_modules", ignore_errors=True)
-        shutil.copytree(new / "node_modules", folder / "node_modules", symlinks=True)
-        shutil.copy(new / "package.json", folder)
 
 
 def stage() -> Stage:
@@ -78,15 +42,11 @@ CONFIG = {
 }
 
 
-async def test_the_client_for_node_understands_everything_we_say(node_folder: Path) -> None:
-    node = node_folder / "node_modules" / ".bin" / "node"
+async def test_the_client_for_node_understands_everything_we_say(
+    run_in_node: Callable[..., Awaitable[Any]],
+) -> None:
     async with served(stage(), config=CONFIG) as server:
-        with anyio.fail_after(30):
-            done = await anyio.run_process(
-                [str(node), "openai_node.mjs", f"{server.url}/v1"], cwd=node_folder, check=False
-            )
-    assert done.stderr == b"", done.stderr.decode()
-    outcome = json.loads(done.stdout)
+        outcome = await run_in_node("openai_node.mjs", f"{server.url}/v1")
     usage = outcome["create"]["usage"]
     assert outcome["create"]["content"] == "It is Paris."
     assert usage["completion_tokens"] == 3
@@ -101,4 +61,4 @@ async def test_the_client_for_node_understands_everything_we_say(node_folder: Pa
     assert outcome["rateLimited"]["kind"] == "RateLimitError"
     assert outcome["rateLimited"]["retryAfter"] == "100"
     assert outcome["invalid"]["kind"] == "BadRequestError"
-    assert outcome["models"] == list(CONFIG["models"])
+    assert outcome["models"] == [*CONFIG["models"], "auto"]

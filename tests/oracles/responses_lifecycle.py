@@ -165,17 +165,22 @@ class Lifecycle:
             self._hold(response.get("output") == [], f"{kind}: there is output already")
             return
         self._terminal = kind
+        if status == "incomplete" and response.get("status") == "cancelled":
+            status = "cancelled"  # there is no event of its own for that
         self._hold(response.get("status") == status, f"{kind}: the status is {response.get('status')}")
-        error, details = response.get("error"), response.get("incomplete_details")
-        if status == "failed":
-            told = isinstance(error, dict) and bool(error.get("code")) and bool(error.get("message"))
-            self._hold(told, f"{kind}: the error is not told")
-        else:
-            self._hold(error is None, f"{kind}: there is an error")
-            self._usage(kind, response.get("usage"))
-        said = isinstance(details, dict) and bool(details.get("reason"))
-        self._hold(said == (status == "incomplete"), f"{kind}: incomplete_details are {details}")
+        self._reason(kind, status, response)
         self._output(kind, status, response.get("output"))
+
+    def _reason(self, kind: str, status: str, response: Data) -> None:
+        """Why it ended: a failure by its error, what is incomplete by its details, or by an error of ours."""
+        error, details = response.get("error"), response.get("incomplete_details")
+        told = isinstance(error, dict) and bool(error.get("code")) and bool(error.get("message"))
+        said = isinstance(details, dict) and bool(details.get("reason"))
+        lost = status == "incomplete" and error is not None
+        self._hold(told == (status == "failed" or lost), f"{kind}: the error is {error}")
+        self._hold(said == (status == "incomplete" and not lost), f"{kind}: incomplete_details are {details}")
+        if status in {"completed", "incomplete"} and not lost:
+            self._usage(kind, response.get("usage"))
 
     def _usage(self, kind: str, usage: object) -> None:
         if not isinstance(usage, dict):
@@ -186,7 +191,7 @@ class Lifecycle:
 
     def _output(self, kind: str, status: str, output: object) -> None:
         done = [item.done for item in self._items if item.done is not None]
-        if status != "failed":
+        if status in {"completed", "incomplete"}:
             self._hold(len(done) == len(self._items), f"{kind}: an item that was added is not done")
         same = isinstance(output, list) and [*map(_comparable, output)] == [*map(_comparable, done)]
         self._hold(same, f"{kind}: the output is not what the items were done with")

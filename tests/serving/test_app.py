@@ -36,6 +36,7 @@ async def test_the_models_are_listed_in_the_operators_order() -> None:
     assert [(each["id"], each["owned_by"]) for each in answer["data"]] == [
         ("demo-model", "demo"),
         ("other-model", "other"),
+        ("auto", "callboard"),
     ]
 
 

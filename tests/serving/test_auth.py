@@ -282,7 +282,7 @@ async def test_a_key_sees_and_asks_for_its_own_models_only() -> None:
         token, _ = await make_key(server.runtime, KeyOrder(name="k", models=("demo-*", "third-model")))
         client, headers = server.client, bearer(token)
         listed = (await client.get("/v1/models", headers=headers)).json()["data"]
-        assert [each["id"] for each in listed] == ["demo-model", "third-model"]
+        assert [each["id"] for each in listed] == ["demo-model", "third-model", "auto"]
         refused = []
         for model in ("other-model", "nowhere-model"):
             for path, more in (

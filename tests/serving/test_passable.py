@@ -106,3 +106,8 @@ def test_a_length_passes_where_it_is_one_and_the_answer_may_have_one() -> None:
 def test_what_is_passed_back_is_no_page_of_ours() -> None:
     assert dict(downward(200, ()))[b"x-content-type-options"] == b"nosniff"
     assert b"sandbox" in dict(downward(200, ()))[b"content-security-policy"]
+
+
+def test_what_clients_of_anthropics_need_passes_unchanged() -> None:
+    headers = {b"anthropic-version": b"2023-06-01", b"anthropic-beta": b"a-2025-01-01,b-2025-02-02"}
+    assert dict(upward(headers)) == {name.decode(): value.decode() for name, value in headers.items()}

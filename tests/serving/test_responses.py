@@ -318,5 +318,7 @@ async def test_a_stream_that_a_drain_breaks_off_says_so_in_its_own_words() -> No
             server.admission.break_off()
             async for piece in answer.aiter_text():
                 seen += piece
-    last = data_of(seen)[-1]
+        last = data_of(seen)[-1]
+        stored = await server.client.get(f"/v1/responses/{last['response']['id']}")
     assert (last["type"], last["response"]["error"]["code"]) == ("response.failed", "server_error")
+    assert stored.json() == last["response"]

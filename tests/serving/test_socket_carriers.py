@@ -316,6 +316,7 @@ async def test_a_turn_that_a_drain_breaks_off_says_so_in_its_own_words(carrier: 
             events = await client.turn()
             await client.create("another")
             [refused] = await client.turn()
+            stored = await server.client.get(f"/v1/responses/{events[-1]['response']['id']}")
         async with connected(server.port, expect=503):
             pass
     assert violations(stream_of(events)) == []
@@ -323,6 +324,7 @@ async def test_a_turn_that_a_drain_breaks_off_says_so_in_its_own_words(carrier: 
         "response.failed",
         "server_error",
     )
+    assert stored.json() == events[-1]["response"]
     assert (refused["status"], refused["error"]["code"]) == (503, "overloaded")
 
 

@@ -4,8 +4,8 @@ It sees to the responses that a process left unfinished when it died, and to tho
 adrift (`callboard.store.adrift`), and lets go of what is no longer kept.
 
 A response in the background goes on from where its log ends. One that had a reader has lost him with the
-process: it ends as incomplete, and says why. So does one that cannot be read, and one that comes adrift again
-and again.
+process: it ends as incomplete, and its error says why. So does one that cannot be read, and one that comes
+adrift again and again.
 """
 
 from __future__ import annotations

@@ -340,9 +340,11 @@ class LiveTurn:
         keep = self._order.keep
         if keep is not None and keep.background and (cancelled or isinstance(error, StoreUnavailable)):
             return  # it can go on from where its log stands
-        recorder.add(TurnBroken(why="cancelled") if cancelled else broken(error))
+        stopped = self._order.stopped
+        why = stopped() if cancelled and stopped is not None else None if cancelled else error
+        recorder.add(TurnBroken(why="cancelled") if why is None else broken(why))
         produced = () if state is None else state.produced
-        status: Status = "cancelled" if cancelled else "failed"
+        status: Status = "cancelled" if why is None else "failed"
         with anyio.move_on_after(LAST_WRITE_S, shield=True):
             try:
                 await recorder.end(status, produced, int(self._company.now_s()))

@@ -24,6 +24,7 @@ from callboard.domain.meter import Meter
 from callboard.domain.observation import Observation
 from callboard.domain.preferences import ModelPreferences
 from callboard.domain.principal import Principal
+from callboard.errors import Refusal
 from callboard.kernel import ActorRef
 from callboard.providers.routing import RouteTable
 from callboard.store.adrift import Adrift
@@ -100,6 +101,8 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
         history: What went before where that is stored nowhere; not together with ``previous_response_id``.
         conversation_id: The conversation that it stands in; not together with ``previous_response_id``.
         keep: How the turn is kept, so that a later one can follow it; None keeps nothing.
+        stopped: Why the asker cancels the turn; None where he has just left. It is what he is told, and so it
+            is what is kept.
         told: Called with the whole conversation, this turn's answer included, when the turn has come to its
             end, and before its last event is shown.
         truncation: ``auto`` sends what fits where the conversation is longer than the model's window, as far
@@ -119,6 +122,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     history: tuple[Message, ...] = ()
     conversation_id: str | None = None
     keep: Keeping | None = None
+    stopped: Callable[[], Refusal | None] | None = None
     told: Callable[[tuple[Message, ...]], None] | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
     max_tool_calls: int | None = None

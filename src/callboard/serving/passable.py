@@ -17,6 +17,9 @@ UPWARD = frozenset(
         b"accept",
         b"accept-encoding",
         b"accept-language",
+        # What clients of Anthropic's need passed on unchanged; they are no credentials.
+        b"anthropic-beta",
+        b"anthropic-version",
         b"content-encoding",
         b"content-language",
         b"content-type",

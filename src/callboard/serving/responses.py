@@ -17,6 +17,7 @@ from callboard.actors.archivist import Commit
 from callboard.actors.assistant import Respond, Undertake
 from callboard.actors.order import Keeping, TurnOrder, record_of
 from callboard.domain.steps import in_turns
+from callboard.errors import Refusal
 from callboard.serving.choosing import chosen
 from callboard.serving.conversations import conversation_of
 from callboard.serving.events import EVENTS_AHEAD, EventStream
@@ -59,6 +60,7 @@ def ordered(visit: Visit, asked: ResponsesRequest, *, streamed: bool) -> tuple[T
         principal=visit.principal,
         meter=visit.meter,
         items=asked.items,
+        stopped=lambda: _reason(visit),
         previous_response_id=asked.previous_response_id,
         conversation_id=asked.conversation_id,
         keep=keep if asked.store else None,
@@ -66,6 +68,12 @@ def ordered(visit: Visit, asked: ResponsesRequest, *, streamed: bool) -> tuple[T
         max_tool_calls=asked.max_tool_calls,
     )
     return order, keep
+
+
+def _reason(visit: Visit) -> Refusal | None:
+    """What the client is told of an exchange that was stopped; None where nobody listens any more."""
+    stopped = visit.exchange.stopped
+    return stopped if isinstance(stopped, Refusal) else None
 
 
 async def stream_turn(visit: Visit, order: TurnOrder, keep: Keeping) -> None:

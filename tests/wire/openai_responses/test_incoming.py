@@ -35,7 +35,7 @@ CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "ar
 CALLED = ToolUseBlock(id="c1", name="f", input=Raw(b'{"a": 1}'))
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "42"}
 ANSWERED = ToolResultBlock(tool_use_id="c1", content=(TextBlock(text="42"),))
-SAID = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "phase": "commentary"}
+SAID = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
 
 
 def conversation(*items: object) -> Conversation:
@@ -69,6 +69,10 @@ def part(**fields: object) -> dict[str, object]:
             assistant(HELLO),
         ),
         ({"role": "assistant", "content": "hello"}, assistant(HELLO)),
+        (
+            {"role": "assistant", "content": "hello", "phase": "commentary"},
+            assistant(TextBlock(text="hello", extra={"phase": Raw(b'"commentary"')})),
+        ),
         (
             {**SAID, "content": [{"type": "refusal", "refusal": "no"}]},
             assistant(TextBlock(text="no", extra={REFUSAL: TRUE})),

@@ -27,7 +27,8 @@ from callboard.domain.block import (
 from callboard.domain.message import Message, user_text
 from callboard.domain.model import ModelTraits
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
-from callboard.wire.openai_responses.outgoing import IN_THE_OPEN, PHASE, encode_items, system_items
+from callboard.wire.openai_responses.outgoing import IN_THE_OPEN, encode_items, system_items
+from callboard.wire.openai_responses.phase import PHASE
 from callboard.wire.openai_responses.request import decode_request
 
 PNG = ImageBlock(source=Base64Source(media_type="image/png", data="aGk="))

@@ -112,6 +112,16 @@ def test_what_is_told_again_may_be_left_out(names: tuple[str, ...]) -> None:
     assert answer(*without(events_of(*OUTPUT), *names)).content == BLOCKS
 
 
+def test_a_paragraph_whose_forerunners_were_left_out_waits_for_the_item() -> None:
+    thought = reasoning("why", "how", "so")
+    expected = decode_response(json.dumps(response(thought)).encode()).content
+    events = without(events_of(thought), "delta", "part")
+    whole = [event for event in events if str(event["type"]).endswith("text.done")]
+    begun, over = events[: events.index(whole[0])], events[events.index(whole[-1]) + 1 :]
+    for heard in ([1], [2], [0, 2], [1, 2], [2, 0]):
+        assert answer(*begun, *(whole[at] for at in heard), *over).content == expected, heard
+
+
 def test_an_end_that_tells_nothing_again_is_an_end() -> None:
     events = events_of(*OUTPUT)
     events[-1] = {"type": "response.completed", "response": {"id": "resp_fake", "status": "completed"}}

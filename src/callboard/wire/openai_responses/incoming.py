@@ -44,6 +44,7 @@ from callboard.wire.openai_chat.incoming import data_url
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
 from callboard.wire.openai_responses.compaction import summary_in
 from callboard.wire.openai_responses.opaque import opaque_item
+from callboard.wire.openai_responses.phase import phased
 from callboard.wire.openai_responses.schema import (
     CompactionItem,
     Content,
@@ -177,7 +178,8 @@ class Conversation:
             return
         content = yield from _blocks(message.content, at)
         if message.role == "assistant":
-            self._put("assistant", *(block for block in content if block != TextBlock(text="")))
+            words = [block for block in content if block != TextBlock(text="")]
+            self._put("assistant", *(phased(block, message.phase) for block in words))
         elif content:
             self._put("user", *content)
         else:

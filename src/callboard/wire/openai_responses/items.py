@@ -31,6 +31,7 @@ from callboard.domain.message import Message
 from callboard.errors import NotFound
 from callboard.wire.openai_chat.outgoing import is_refusal
 from callboard.wire.openai_responses.opaque import item_in
+from callboard.wire.openai_responses.phase import phase_of
 
 PAGE = 20
 """Items in a page unless more or fewer are asked for."""
@@ -65,6 +66,7 @@ def encode_item(item_id: str, item: Message) -> Item:
             "status": "completed",
             "role": role,
             "content": content,
+            **_phase(item),
         }
     else:
         fields = _fields(block)
@@ -101,6 +103,13 @@ def _place(items: Sequence[Item], item_id: str) -> int:
         if item.id == item_id:
             return place
     raise NotFound(f"Item with id {item_id!r} not found.")
+
+
+def _phase(item: Message) -> dict[str, object]:
+    """The phase of a message; nothing where its parts do not agree."""
+    phases = {phase_of(block) for block in item.content if isinstance(block, TextBlock)}
+    phase = phases.pop() if len(phases) == 1 else None
+    return {} if phase is None else {"phase": phase}
 
 
 def _part(block: Block, role: str) -> dict[str, object] | None:

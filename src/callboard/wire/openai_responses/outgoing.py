@@ -48,6 +48,7 @@ from callboard.domain.model import ModelTraits
 from callboard.domain.steps import IN_A_STEP, Steps, at_once
 from callboard.wire.openai_chat.outgoing import TRUE, is_refusal, result_texts
 from callboard.wire.openai_responses.opaque import item_in
+from callboard.wire.openai_responses.phase import phase_of
 from callboard.wire.openai_responses.schema import (
     InputAudio,
     InputFile,
@@ -66,9 +67,6 @@ from callboard.wire.openai_responses.upstream_schema import (
     SentOutput,
     SentReasoning,
 )
-
-PHASE = "phase"
-"""Key in a text block's ``extra``: the phase of the message that it was."""
 
 IN_THE_OPEN = "reasoning_text"
 """Key in a thinking block's ``extra`` that marks reasoning which came as text and not as a summary of it."""
@@ -151,8 +149,7 @@ def _user(message: Message) -> list[AnyItem]:
 
 def _say(items: list[AnyItem | _Said], block: TextBlock) -> None:
     part = RefusalPart(refusal=block.text) if is_refusal(block) else OutputTextAgain(text=block.text)
-    phase = _string(block.extra, PHASE)
-    _append(items, _Said(role="assistant", phase=phase, parts=[part]))
+    _append(items, _Said(role="assistant", phase=phase_of(block), parts=[part]))
 
 
 def _append(items: list[AnyItem | _Said], said: _Said) -> None:

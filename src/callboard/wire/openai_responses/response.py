@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from callboard.domain.arguments import arguments_of
 from callboard.domain.block import RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
@@ -18,6 +18,7 @@ from callboard.domain.generation import StopReason
 from callboard.domain.usage import Usage
 from callboard.wire.openai_chat.error import error_fields
 from callboard.wire.openai_chat.outgoing import is_refusal
+from callboard.wire.openai_responses.phase import phase_of
 from callboard.wire.openai_responses.schema import (
     NULL,
     Echo,
@@ -39,8 +40,7 @@ Shown: TypeAlias = TextBlock | ToolUseBlock | ThinkingBlock | RedactedThinkingBl
 """The blocks that the dialect has items for; those of `callboard.domain.item.is_shown`."""
 
 PartOut: TypeAlias = OutputText | RefusalPart | SummaryText
-IncompleteReason: TypeAlias = Literal["max_output_tokens", "content_filter", "interrupted"]
-"""The last is ours: the process that made the answer is gone."""
+IncompleteReason: TypeAlias = Literal["max_output_tokens", "content_filter"]
 
 ResponseStatus: TypeAlias = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
@@ -50,6 +50,12 @@ _TOLD_AS_THEY_ARE = frozenset(
 _BY_TYPE = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error": "invalid_prompt"}
 
 _encode = msgspec.json.Encoder().encode
+
+LOST = ResponseError(
+    code="server_error",
+    message="The process that made this answer is gone, and the rest of it is lost. What was told stands.",
+)
+"""Why a response is incomplete whose maker is gone. Official types know two reasons, and this is neither."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -95,7 +101,8 @@ def item_of(block: Shown, item_id: str, status: Status) -> ItemOut:
     """A block as an item."""
     match block:
         case TextBlock():
-            return MessageOut(id=item_id, status=status, content=(_part_of(block),))
+            phase = UNSET if block.extra is None else phase_of(block) or UNSET
+            return MessageOut(id=item_id, status=status, content=(_part_of(block),), phase=phase)
         case ToolUseBlock():
             # White space before the object is dropped, as it is from the stream.
             arguments = arguments_of(block).lstrip()

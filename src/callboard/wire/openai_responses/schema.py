@@ -84,6 +84,7 @@ class MessageItem(Struct, frozen=True, kw_only=True):
 
     role: Literal["user", "assistant", "system", "developer"]
     content: Content
+    phase: str | None = None
 
 
 class FunctionCallItem(Struct, frozen=True, kw_only=True):
@@ -281,6 +282,7 @@ class MessageOut(Struct, frozen=True, kw_only=True, tag_field="type", tag="messa
     status: Status
     content: tuple[OutputText | RefusalPart, ...]
     role: Literal["assistant"] = "assistant"
+    phase: str | UnsetType = UNSET
 
 
 class FunctionCallOut(Struct, frozen=True, kw_only=True, tag_field="type", tag="function_call"):

@@ -47,6 +47,7 @@ from callboard.domain.turn import ToolFinished, ToolStarted
 from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInterrupted, error_of
 from callboard.wire.openai_chat.outgoing import is_refusal
 from callboard.wire.openai_responses.response import (
+    LOST,
     Outcome,
     ResponseFrame,
     ResponseStatus,
@@ -205,8 +206,7 @@ class ResponseEncoder:
                 return self._break(Outcome(status="cancelled", output=self._output))
             case "lost":
                 cut = self._cut_off()
-                outcome = Outcome(status="incomplete", incomplete_reason="interrupted", output=self._output)
-                return cut + self._break(outcome)
+                return cut + self._break(Outcome(status="incomplete", error=LOST, output=self._output))
 
     def _break(self, outcome: Outcome) -> bytes:
         if self.response:

@@ -25,7 +25,8 @@ from callboard.domain.block import (
 from callboard.domain.delta import ArgumentsDelta, GenerationEvent, TextDelta, ThinkingDelta
 from callboard.domain.item import ITEM_ID
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
-from callboard.wire.openai_responses.outgoing import IN_THE_OPEN, PHASE
+from callboard.wire.openai_responses.outgoing import IN_THE_OPEN
+from callboard.wire.openai_responses.phase import phased
 from callboard.wire.openai_responses.schema import NULL
 
 Kind: TypeAlias = Literal["text", "refusal", "thinking", "call"]
@@ -89,8 +90,11 @@ class Part:
         self.add(text)
 
     def fill_thought(self, whole: str, *, in_the_open: bool, paragraph: int = 0) -> None:
-        """Take in the ``whole`` of a paragraph of which no piece has come."""
-        if not self._said or paragraph > self._paragraph:
+        """Take in the ``whole`` of a paragraph of which no piece has come.
+
+        One that those before it have not come to yet is left for the item, which tells them all in order.
+        """
+        if paragraph == (self._paragraph + 1 if self._said else 0):
             self.add_thought(whole, in_the_open=in_the_open, paragraph=paragraph)
 
     def fill(self, whole: str, logprobs: Raw = NULL) -> None:
@@ -108,9 +112,7 @@ class Part:
                 return ThinkingBlock(thinking="", extra={**self._identified(), **mark} or None)
             case _:
                 mark = {REFUSAL: TRUE} if self.kind == "refusal" else {}
-                if self.phase is not None:
-                    mark[PHASE] = Raw(msgspec.json.encode(self.phase))
-                return TextBlock(text="", extra=mark or None)
+                return phased(TextBlock(text="", extra=mark or None), self.phase)
 
     def redacted(self) -> RedactedThinkingBlock | None:
         """A thought that only its encrypted form tells of; None for all other parts."""
