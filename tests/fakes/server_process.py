@@ -70,6 +70,16 @@ def config_file(folder: Path, text: str) -> Path:
     return path
 
 
+async def refused(port: int) -> None:
+    """Returns when nobody listens on ``port`` any more."""
+    while True:
+        try:
+            stream = await anyio.connect_tcp("127.0.0.1", port)
+        except OSError:
+            return
+        await stream.aclose()
+
+
 def client_of(url: str) -> httpx2.AsyncClient:
     """A client that talks to the process."""
     return httpx2.AsyncClient(base_url=url, trust_env=False, timeout=WAIT_S)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.openai_traffic import Answer, Gate, chat, chat_stream
 from tests.fakes.relayed import Caller, RawAnswer, chat_body, chat_request, raw_answers, relayed
-from tests.fakes.server_process import SCRIPTED, WAIT_S, client_of, command, config_file, running
+from tests.fakes.server_process import SCRIPTED, WAIT_S, client_of, command, config_file, refused, running
 from tests.fakes.upstream import Exchange, FakeUpstream, serve_upstream
 
 pytestmark = pytest.mark.anyio
@@ -56,16 +56,6 @@ def relayed_config(
 def port_of(url: str) -> int:
     """The port in the address that the process printed."""
     return int(url.rstrip("/").rpartition(":")[2])
-
-
-async def refused(port: int) -> None:
-    """Returns when nobody listens on ``port`` any more."""
-    while True:
-        try:
-            stream = await anyio.connect_tcp("127.0.0.1", port)
-        except OSError:
-            return
-        await stream.aclose()
 
 
 async def test_it_answers_where_it_says_and_ends_well_when_told_to_stop(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.openai_traffic import Answer, Gate, chat_stream
 from tests.fakes.relayed import Caller, RawAnswer, chat_request, raw_answers
-from tests.fakes.server_process import WAIT_S, config_file, running
+from tests.fakes.server_process import WAIT_S, config_file, refused, running
 from tests.fakes.upstream import Exchange, serve_upstream
 from tests.oracles.responses_lifecycle import events_in, violations
 
@@ -112,6 +112,7 @@ async def test_of_a_hundred_responses_none_is_cut_without_a_word_or_lost(
                 process.send_signal(signal.SIGTERM)
                 ending.opened.set()
                 if signals == 2:
+                    await refused(port)  # two signals that wait together are one
                     process.send_signal(signal.SIGTERM)
                 answers = {name: await told(caller) for name, caller in callers.items()}
                 assert await process.wait() == 0
