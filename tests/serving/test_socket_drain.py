@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.fakes.openai_traffic import Gate, chat_stream
-from tests.fakes.server_process import RELAYED, SCRIPTED, WAIT_S, config_file, running
+from tests.fakes.server_process import RELAYED, SCRIPTED, WAIT_S, config_file, refused, running
 from tests.fakes.socket_client import connected, stream_of, text_in
 from tests.fakes.upstream import serve_upstream
 from tests.oracles.responses_lifecycle import violations
@@ -26,16 +26,6 @@ def anyio_backend() -> object:
 def port_of(url: str) -> int:
     """The port in the address that the process printed."""
     return int(url.rstrip("/").rpartition(":")[2])
-
-
-async def refused(port: int) -> None:
-    """Returns when nobody listens on ``port`` any more."""
-    while True:
-        try:
-            stream = await anyio.connect_tcp("127.0.0.1", port)
-        except OSError:
-            return
-        await stream.aclose()
 
 
 async def test_idle_sockets_are_closed_and_a_turn_comes_to_its_end_first(tmp_path: Path) -> None:
