@@ -23,6 +23,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from callboard.kernel import (
     Actor,
     ActorRef,
+    Channel,
     Child,
     Context,
     Decider,
@@ -96,7 +97,7 @@ class QuickListener(Decider[NoteNow]):
         self._heard += 1
 
 
-async def count_aloud(out: MemoryObjectSendStream[int], upto: int) -> None:
+async def count_aloud(out: Channel[int] | MemoryObjectSendStream[int], upto: int) -> None:
     """Send every number below ``upto``."""
     for number in range(upto):
         try:

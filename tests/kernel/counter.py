@@ -7,10 +7,19 @@ from contextlib import asynccontextmanager
 from typing import assert_never
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
 from callboard.errors import Refusal
-from callboard.kernel import Actor, Child, Context, MailboxSpec, Notice, Request, Restart, StreamRequest
+from callboard.kernel import (
+    Actor,
+    Channel,
+    Child,
+    Context,
+    MailboxSpec,
+    Notice,
+    Request,
+    Restart,
+    StreamRequest,
+)
 
 
 class Declined(Refusal):
@@ -159,7 +168,7 @@ class Counter(Actor[Message]):
             raise error
         return self.total
 
-    async def _count(self, message: Count, numbers: MemoryObjectSendStream[int]) -> None:
+    async def _count(self, message: Count, numbers: Channel[int]) -> None:
         try:
             for number in range(message.upto):
                 await numbers.send(number)

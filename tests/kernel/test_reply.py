@@ -3,6 +3,7 @@
 import anyio
 import pytest
 
+from callboard.kernel import Channel
 from callboard.kernel.reply import Reply, StreamReply
 from callboard.kernel.signal import choose_signals
 
@@ -79,8 +80,9 @@ async def test_an_error_that_comes_with_the_cancellation_gives_way_to_it() -> No
 
 @pytest.mark.parametrize("end", ["succeed", "fail", "abandon"])
 async def test_every_end_of_a_stream_closes_the_producers_side(end: str) -> None:
-    producer, consumer = anyio.create_memory_object_stream[int](1)
-    reply: StreamReply[int] = StreamReply(choose_signals(), producer)
+    signals = choose_signals()
+    channel: Channel[int] = Channel(signals, 1)
+    reply: StreamReply[int] = StreamReply(signals, channel)
     match end:
         case "succeed":
             reply.succeed(None)
@@ -89,5 +91,6 @@ async def test_every_end_of_a_stream_closes_the_producers_side(end: str) -> None
         case _:
             reply.abandon()
 
-    with consumer, pytest.raises(anyio.EndOfStream):
-        consumer.receive_nowait()
+    with pytest.raises(anyio.BrokenResourceError):
+        channel.send_nowait(1)
+    assert not await channel.wait()

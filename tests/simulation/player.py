@@ -8,11 +8,11 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 import anyio
 import msgspec
-from anyio.streams.memory import MemoryObjectSendStream
 
 from callboard.errors import ActorFailed, MailboxFull, Refusal
 from callboard.kernel import (
     Actor,
+    Channel,
     Child,
     Context,
     Decider,
@@ -192,7 +192,7 @@ class Player:
     def _show(self, message: Watch, operation: Operation, context: Context[Player]) -> None:
         self._do(operation, context)
 
-        async def produce(items: MemoryObjectSendStream[int]) -> None:
+        async def produce(items: Channel[int]) -> None:
             for item in range(operation.items):
                 await items.send(item)
                 await anyio.sleep(operation.lasts / 10)

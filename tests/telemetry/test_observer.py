@@ -13,6 +13,7 @@ from callboard.limits.ledger import LedgerLine
 from callboard.telemetry.logging import Log
 from callboard.telemetry.observer import ROWS, observe_bug, observe_domain, observe_kernel, observe_ledger
 from callboard.telemetry.sink import open_file
+from callboard.telemetry.turn_lines import TurnLine
 from tests.telemetry.logfmt import parse
 
 NEW_YEAR_NS = 1735698060_000_000_000
@@ -93,7 +94,7 @@ def test_every_observation_has_its_row() -> None:
         for each in vars(lifecycle).values()
         if isinstance(each, type) and issubclass(each, msgspec.Struct)
     }
-    observations = set(get_args(domain.Observation)) - {domain.RequestClosed}
+    observations = set(get_args(domain.Observation)) - {domain.RequestClosed, *get_args(TurnLine)}
     assert set(ROWS) == observations | (events - {lifecycle.LifecycleEvent, msgspec.Struct})
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import ClassVar, TypeAlias, assert_never
 
 import anyio
@@ -23,6 +24,7 @@ from callboard.actors.live_turn import LiveTurn
 from callboard.actors.order import AssistantSpec, Company, TurnOrder, order_of
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.recorder import Recorder
+from callboard.actors.telling import Taker
 from callboard.actors.tool_runner import ToolRunner
 from callboard.domain.meter import Meter
 from callboard.domain.observation import Observation
@@ -36,6 +38,7 @@ from callboard.kernel import (
     MailboxSpec,
     Notice,
     Overflow,
+    Request,
     Restart,
     StreamRequest,
 )
@@ -58,6 +61,17 @@ class Respond(StreamRequest["Assistant", TurnEvent], frozen=True, kw_only=True):
     order: TurnOrder
 
 
+class RespondWhole(Request["Assistant", None], frozen=True, kw_only=True):
+    """Answer a turn for somebody who waits for all of it. Raises as `Respond`.
+
+    Attributes:
+        take: Given the events as they come, in the turn's own task.
+    """
+
+    order: TurnOrder
+    take: Callable[[TurnEvent], object]
+
+
 class Undertake(Notice["Assistant"], frozen=True, kw_only=True):
     """See a stored response through to its end, for whoever reads its log.
 
@@ -76,7 +90,7 @@ class Abandon(Notice["Assistant"], frozen=True, kw_only=True):
     response_id: str
 
 
-_Message: TypeAlias = Respond | Undertake | Abandon
+_Message: TypeAlias = Respond | RespondWhole | Undertake | Abandon
 
 
 class Cast(Struct, frozen=True, kw_only=True):
@@ -137,6 +151,9 @@ class Assistant(Actor[_Message]):
                 order = addressed(message.order, self._spec, self._company.routes)
                 live = LiveTurn(self._spec, self._company, order)
                 context.stream_from(message, live.produce)
+            case RespondWhole():
+                live = LiveTurn(self._spec, self._company, message.order)
+                context.reply_from(message, partial(live.produce, Taker(message.take)))
             case Undertake():
                 await self._undertake(message, context)
             case Abandon():

@@ -1,7 +1,12 @@
-"""One generation, from the grant to its last event, folded as it goes."""
+"""One generation, from the grant to its last event, folded as it goes.
+
+Events are handed on together as they came together: where an upstream sends many at once, what is done for
+each read is done once for all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
@@ -11,29 +16,29 @@ from msgspec.structs import replace
 from callboard.actors.provider_system import Demand, Grant, ProviderSystem
 from callboard.actors.upstream import UpstreamCall
 from callboard.domain import estimate
-from callboard.domain.delta import (
-    ArgumentsDelta,
-    GenerationEvent,
-    GenerationStopped,
-    TextDelta,
-    ThinkingDelta,
-)
+from callboard.domain.delta import GenerationEvent, GenerationStopped
 from callboard.domain.fold import Fold
 from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.meter import Meter
 from callboard.domain.steps import in_turns
 from callboard.domain.usage import Usage
+from callboard.errors import RemoteWireError
 from callboard.kernel import ActorRef
 from callboard.providers.handler import ProviderCall, ProviderHandler, UpstreamAnswer
 
 
-class LiveGeneration:
-    """An upstream answer under a grant: enter it, iterate it, leave it; leaving early closes the upstream.
+def _nothing() -> Sequence[GenerationEvent]:
+    return ()
 
-    Entering returns when the answer has begun, on whichever attempt that was.
+
+class LiveGeneration:
+    """An upstream answer under a grant: enter it, read `some` events after others, leave it.
+
+    Entering returns when the answer has begun, on whichever attempt that was. Leaving early closes the
+    upstream.
 
     Attributes:
-        result: The folded generation, once the iteration has ended by itself.
+        result: The folded generation, once there are no more events.
     """
 
     @classmethod
@@ -66,9 +71,10 @@ class LiveGeneration:
         )
         self._attempt: AbstractAsyncContextManager[UpstreamAnswer] | None = None
         self._fold = Fold()
-        self._output_bytes = 0
         self._first: GenerationEvent | None = None
         self._answer: UpstreamAnswer | None = None
+        self._ready: Callable[[], Sequence[GenerationEvent]] = _nothing
+        self._failure: RemoteWireError | None = None
         self.result: Generation | None = None
 
     @property
@@ -109,44 +115,54 @@ class LiveGeneration:
             await attempt.__aexit__(type(error), error, error.__traceback__)
             raise
         self._answer = answer
+        self._ready = getattr(answer, "ready", _nothing)  # see `UpstreamBurst`
         self._attempt = attempt  # left open: `__aexit__` leaves it
         return first
 
-    def __aiter__(self) -> Self:
-        return self
+    async def some(self) -> Sequence[GenerationEvent]:
+        """The next events: one, and those that have come with it; none after the last.
 
-    async def __anext__(self) -> GenerationEvent:
-        if self._first is not None:
-            event, self._first = self._first, None
-        elif self.result is not None or self._answer is None:
-            raise StopAsyncIteration
-        else:
+        Raises:
+            UpstreamError: The answer broke off; the events before that were given.
+        """
+        if self._failure is not None:
+            raise self._failure
+        first, self._first = self._first, None
+        if first is None:
+            if self._answer is None:
+                return ()
             self._meter.enter("upstream")
             try:
-                event = await anext(self._answer)
+                first = await anext(self._answer, None)  # after the last event too: the framing has an end
             finally:
                 self._meter.enter("own")
-        self._account(event)
-        return event
+            if first is None or self.result is not None:
+                return ()
+        return self._accounted((first, *self._ready()))
 
-    def _account(self, event: GenerationEvent) -> None:
-        self._fold.apply(event)
-        match event:
-            case TextDelta(text=text) | ThinkingDelta(thinking=text) | ArgumentsDelta(partial_json=text):
-                self._output_bytes += len(text)
-            case GenerationStopped(usage=usage):
-                result = self._fold.result()
-                if usage is None:
-                    result = replace(result, usage=self._estimated())
-                self.result = result
-                self._call.consumed(usage or self._estimated(), reported=usage is not None)
-            case _:
-                pass
+    def _accounted(self, events: Sequence[GenerationEvent]) -> Sequence[GenerationEvent]:
+        for place, event in enumerate(events):
+            try:
+                self._fold.apply(event)
+            except RemoteWireError as error:
+                if not place:
+                    raise
+                self._failure = error
+                return events[:place]
+            if isinstance(event, GenerationStopped):
+                self._finish(event.usage)
+        return events
+
+    def _finish(self, usage: Usage | None) -> None:
+        result = self._fold.result()
+        if usage is None:
+            result = replace(result, usage=self._estimated())
+        self.result = result
+        self._call.consumed(usage or self._estimated(), reported=usage is not None)
 
     def _estimated(self) -> Usage:
-        return Usage(
-            input_tokens=self._prompt_tokens, output_tokens=estimate.tokens_of_bytes(self._output_bytes)
-        )
+        output = estimate.tokens_of_bytes(self._fold.text_length)
+        return Usage(input_tokens=self._prompt_tokens, output_tokens=output)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

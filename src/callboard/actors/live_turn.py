@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio import CapacityLimiter
-from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
 from callboard.actors import turn
@@ -27,7 +26,7 @@ from callboard.actors.numbering import Numbering
 from callboard.actors.order import AssistantSpec, Company, TurnOrder, record_of
 from callboard.actors.progress import Progress
 from callboard.actors.recorder import Recorder
-from callboard.actors.telling import Telling
+from callboard.actors.telling import Reader, Telling
 from callboard.actors.tool_call import run_tool
 from callboard.actors.tool_runner import ListTools
 from callboard.domain.block import TextBlock, ToolUseBlock
@@ -35,7 +34,7 @@ from callboard.domain.budget import prompt_budget, shortening
 from callboard.domain.delta import GenerationStarted, GenerationStopped
 from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.item import lifted, together
-from callboard.domain.message import tool_uses
+from callboard.domain.message import Message, tool_uses
 from callboard.domain.observation import (
     CommandCompleted,
     CommandStarted,
@@ -44,9 +43,9 @@ from callboard.domain.observation import (
     ProviderAnswered,
 )
 from callboard.domain.pairing import repairing
-from callboard.domain.steps import in_turns
+from callboard.domain.steps import Steps, in_turns
 from callboard.domain.tools import ToolDefinition
-from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent, is_complete
+from callboard.domain.turn import ToolFinished, ToolStarted, is_complete
 from callboard.domain.turn_log import (
     HiddenCall,
     LogEvent,
@@ -100,9 +99,9 @@ class LiveTurn:
         self._begun = False
         self._state: turn.TurnState | None = None
 
-    async def produce(self, send: MemoryObjectSendStream[TurnEvent]) -> None:
+    async def produce(self, reader: Reader) -> None:
         """Run the turn from its first event to its last, for one reader."""
-        self._telling.reader = send
+        self._telling.reader = reader
         await self._account_for(self._perform)
 
     async def undertake(self) -> None:
@@ -163,14 +162,11 @@ class LiveTurn:
     async def _begin(self) -> tuple[turn.Step, Progress | None]:
         """The first step; where the turn is continued, with what was done of it."""
         order = self._order
-        tenant = order.principal.tenant
-        restored = await in_turns(self._company.hidden.restoring(order.request.messages, key=tenant))
         system, history = order.request.system, order.history
         if order.previous_response_id is not None or order.conversation_id is not None:
             before, kept = lifted(await earlier(self._company.store, order))
             history, system = together(kept), (*before, *system)
-        joined = await in_turns(joining((*history, *restored)))
-        messages = await in_turns(repairing(joined))
+        messages = await in_turns(self._putting_together(history))
         own = await self._own_tools()
         asked = order.request
         order.principal.check_model(asked.model or self._spec.model)
@@ -194,6 +190,14 @@ class LiveTurn:
         first = turn.begin(request, policy)
         return self._continued(first) if self._log else (first, None)
 
+    def _putting_together(self, history: Sequence[Message]) -> Steps[tuple[Message, ...]]:
+        """The conversation that the turn begins with, from what was kept and what was sent."""
+        order = self._order
+        sent = order.request.messages
+        restored = yield from self._company.hidden.restoring(sent, key=order.principal.tenant)
+        joined = yield from joining((*history, *restored))
+        return (yield from repairing(joined))
+
     def _continued(
         self, first: turn.Generate
     ) -> tuple[turn.Generate | turn.RunTools | turn.Finish, Progress]:
@@ -205,7 +209,7 @@ class LiveTurn:
         if progress.within_a_generation:
             interrupted = TurnInterrupted()
             progress.feed((interrupted,))
-            self._telling.log(interrupted)
+            self._telling.log((interrupted,))
         self._begun = progress.begun
         self._numbering = Numbering(progress.shown)
         return progress.step, progress
@@ -237,14 +241,13 @@ class LiveTurn:
         async with waiting as generation:
             if not self._begun:
                 self._begun = True
-                await self._telling.tell(
-                    GenerationStarted(id=self._order.response_id, model=generation.model)
-                )
+                begun = GenerationStarted(id=self._order.response_id, model=generation.model)
+                await self._telling.tell((begun,))
             self._numbering.next_generation()
-            async for event in generation:
-                shown = self._numbering.shown(event, hide=lambda call: turn.runs_here(state, call))
-                if shown is not None:
-                    await self._telling.tell(shown)
+            while events := await generation.some():
+                await self._telling.tell(
+                    self._numbering.shown(events, hide=lambda call: turn.runs_here(state, call))
+                )
         result = generation.result
         if result is None:
             raise RuntimeError("a generation ended without its last event and without an error")
@@ -258,7 +261,7 @@ class LiveTurn:
                 tokens=usage.total_tokens if usage is not None else 0,
             )
         )
-        self._telling.log(_round_of(state, result))
+        self._telling.log((_round_of(state, result),))
         return turn.after_generation(state, result)
 
     async def _sendable(self, request: GenerationRequest) -> GenerationRequest:
@@ -291,7 +294,7 @@ class LiveTurn:
                     self._company, self._meter, call, offered=offered, again=again, tenant=tenant
                 )
             results[call.id] = result
-            await self._telling.tell(ToolFinished(name=call.name, result=result))
+            await self._telling.tell((ToolFinished(name=call.name, result=result),))
 
         self._meter.enter("tool")
         try:
@@ -310,7 +313,7 @@ class LiveTurn:
         last = GenerationStopped(stop_reason=finish.stop_reason, usage=state.usage)
         produced, now_s = state.produced, int(self._company.now_s())
         if recorder is not None:
-            recorder.add(last)
+            recorder.add((last,))
             self._meter.finished_at_s = now_s
             complete = is_complete(finish.stop_reason, (block for each in produced for block in each.content))
             await recorder.end("completed" if complete else "incomplete", produced, now_s, self._thread)
@@ -327,7 +330,7 @@ class LiveTurn:
             self._company.hidden.remember(shown, produced, key=order.principal.tenant)
         if order.told is not None:
             order.told(state.request.messages)
-        await self._telling.show(last)
+        await self._telling.show((last,))
 
     async def _break_off(self, error: BaseException) -> None:
         """Keep how far the turn came. Nobody was told of one that is not stored yet, so it has not been."""
@@ -342,7 +345,7 @@ class LiveTurn:
             return  # it can go on from where its log stands
         stopped = self._order.stopped
         why = stopped() if cancelled and stopped is not None else None if cancelled else error
-        recorder.add(TurnBroken(why="cancelled") if why is None else broken(why))
+        recorder.add((TurnBroken(why="cancelled") if why is None else broken(why),))
         produced = () if state is None else state.produced
         status: Status = "cancelled" if why is None else "failed"
         with anyio.move_on_after(LAST_WRITE_S, shield=True):

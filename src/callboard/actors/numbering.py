@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -16,7 +16,7 @@ from callboard.domain.delta import (
 
 
 class Numbering:
-    """Feed it every event of every generation of a turn; it gives back what the client is shown.
+    """Feed it all events of every generation of a turn; it gives back what the client is shown.
 
     Args:
         shown: Blocks that it was shown already, where the turn is continued.
@@ -31,20 +31,23 @@ class Numbering:
         self._places.clear()
 
     def shown(
-        self, event: GenerationEvent, *, hide: Callable[[ToolUseBlock], bool]
-    ) -> GenerationEvent | None:
-        """``event`` as the client sees it, None where it does not.
+        self, events: Iterable[GenerationEvent], *, hide: Callable[[ToolUseBlock], bool]
+    ) -> list[GenerationEvent]:
+        """``events`` as the client sees them, without those that it does not see.
 
         Starts and stops of single generations are not shown: the turn has one of each.
         """
-        if isinstance(event, GenerationStarted | GenerationStopped):
-            return None
-        if isinstance(event, BlockStarted) and not (
-            isinstance(event.block, ToolUseBlock) and hide(event.block)
-        ):
-            self._places[event.index] = self._next
-            self._next += 1
-        place = self._places.get(event.index)
-        if place is None:
-            return None
-        return event if place == event.index else replace(event, index=place)
+        places = self._places
+        shown: list[GenerationEvent] = []
+        for event in events:
+            if isinstance(event, (GenerationStarted, GenerationStopped)):
+                continue
+            if isinstance(event, BlockStarted) and not (
+                isinstance(event.block, ToolUseBlock) and hide(event.block)
+            ):
+                places[event.index] = self._next
+                self._next += 1
+            place = places.get(event.index)
+            if place is not None:
+                shown.append(event if place == event.index else replace(event, index=place))
+        return shown

@@ -7,7 +7,7 @@ trace; one that comes to its end in one go is stored in one commit.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 from msgspec.structs import replace
@@ -57,13 +57,22 @@ class Recorder:
         self._held: list[LogEvent] = []
         self._under_way: list[LogEvent] = []
         self._more = anyio.Event()
-        self._turn = anyio.Lock()
+        self._turn = anyio.Lock(fast_acquire=True)
 
-    def add(self, event: LogEvent) -> None:
-        """Log ``event`` behind those before it."""
+    def add(self, events: Iterable[LogEvent]) -> None:
+        """Log ``events`` behind those before them."""
+        if self._record.background:
+            for event in events:
+                self._hold(event)
+        else:
+            self._waiting += events
+            self._more.set()
+
+    def _hold(self, event: LogEvent) -> None:
+        """Add it once nothing of it can be lost that somebody has seen."""
         if isinstance(event, TurnBroken):
             self._held.clear()
-        if self._record.background and (self._held or _begins_a_call(event)):
+        if self._held or _begins_a_call(event):
             self._held.append(event)
             if not isinstance(event, BlockStopped):
                 return

@@ -246,7 +246,7 @@ class SamplingManager:
         waiting = await LiveGeneration.of(providers, request, on_behalf.principal.key_id, meter)
         try:
             async with waiting as generation:
-                async for _ in generation:
+                while await generation.some():
                     pass
         finally:
             caller.attempts += meter.attempts

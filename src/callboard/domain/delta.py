@@ -35,7 +35,7 @@ class BlockStarted(Struct, frozen=True, kw_only=True, gc=False, tag=True):
     block: Block
 
 
-class TextDelta(Struct, frozen=True, kw_only=True, gc=False, tag=True):
+class TextDelta(Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """More text of a text block, with the log probabilities of its tokens where they were asked for."""
 
     index: int

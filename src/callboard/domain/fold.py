@@ -46,6 +46,7 @@ class Fold:
         self._text: list[str] = []
         self._signature: list[str] = []
         self._logprobs: list[bytes] = []
+        self._closed_length = 0
 
     def apply(self, event: GenerationEvent) -> None:
         """Take in the next event.
@@ -54,8 +55,9 @@ class Fold:
             RemoteWireError: The event breaks the order that `callboard.domain.delta` states.
         """
         match event:
-            case TextDelta():
-                self._expect(TextBlock, event.index)
+            case TextDelta():  # nearly all there is, so this is written out
+                if type(self._open) is not TextBlock or event.index != len(self.content):
+                    raise _disorder()
                 self._text.append(event.text)
                 if event.logprobs is not None:
                     self._logprobs.append(bytes(event.logprobs))
@@ -72,14 +74,8 @@ class Fold:
                 self._begin(event)
             case BlockStopped():
                 self.content.append(self._close(event.index))
-            case GenerationStarted():
-                if self._started is not None:
-                    raise _disorder()
-                self._started = event
-            case GenerationStopped():
-                if self._started is None or self._open is not None or self._stopped is not None:
-                    raise _disorder()
-                self._stopped = event
+            case GenerationStarted() | GenerationStopped():
+                self._bound(event)
 
     @property
     def within_a_block(self) -> bool:
@@ -105,6 +101,21 @@ class Fold:
             extra={**(started.extra or {}), **(stopped.extra or {})} or None,
         )
 
+    @property
+    def text_length(self) -> int:
+        """Characters of all deltas so far but of signatures."""
+        return self._closed_length + sum(map(len, self._text))
+
+    def _bound(self, event: GenerationStarted | GenerationStopped) -> None:
+        if isinstance(event, GenerationStarted):
+            if self._started is not None:
+                raise _disorder()
+            self._started = event
+        elif self._started is None or self._open is not None or self._stopped is not None:
+            raise _disorder()
+        else:
+            self._stopped = event
+
     def _expect(self, kind: type[Block], index: int) -> None:
         if type(self._open) is not kind or index != len(self.content):
             raise _disorder()
@@ -124,6 +135,7 @@ class Fold:
         if block is None or index != len(self.content):
             raise _disorder()
         closed = self._finished(block)
+        self._closed_length = self.text_length
         self._open = None
         self._text.clear()
         self._signature.clear()

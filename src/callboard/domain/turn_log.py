@@ -118,7 +118,7 @@ _NULL = Raw(b"null")
 # Blocks of unknown types have their own form, so what carries whole blocks is written through the codec.
 
 
-class _Text(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="TextDelta"):
+class _Text(Struct, frozen=True, kw_only=True, tag="TextDelta"):
     index: int
     text: str
     logprobs: Raw = _NULL
@@ -159,10 +159,11 @@ _Plain: TypeAlias = (
     | TurnInterrupted
     | TurnBroken
 )
-_Written: TypeAlias = _Plain | _Text | _Block | _ToolStarted | _ToolFinished | _RoundEnded
+_Written: TypeAlias = _Plain | TextDelta | _Block | _ToolStarted | _ToolFinished | _RoundEnded
+_Readable: TypeAlias = _Plain | _Text | _Block | _ToolStarted | _ToolFinished | _RoundEnded
 
 _encode = msgspec.json.Encoder().encode
-_EVENTS = msgspec.json.Decoder(list[_Written])
+_EVENTS = msgspec.json.Decoder(list[_Readable])
 
 
 def encode_events(events: Iterable[LogEvent]) -> bytes:
@@ -184,8 +185,6 @@ def decode_events(data: bytes) -> list[LogEvent]:
 
 def _written(event: LogEvent) -> _Written:
     match event:
-        case TextDelta():
-            return _Text(index=event.index, text=event.text, logprobs=event.logprobs or _NULL)
         case BlockStarted():
             return _Block(index=event.index, block=Raw(encode_block(event.block)))
         case ToolStarted():
@@ -201,7 +200,7 @@ def _written(event: LogEvent) -> _Written:
             return event
 
 
-def _read(event: _Written) -> LogEvent:
+def _read(event: _Readable) -> LogEvent:
     match event:
         case _Text(logprobs=logprobs):
             told = None if logprobs == _NULL else logprobs.copy()

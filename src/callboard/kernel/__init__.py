@@ -1,6 +1,7 @@
 """Supervised actors over bounded mailboxes, on plain anyio. Knows no LLM and never logs."""
 
 from callboard.kernel.actor import Actor, Decider
+from callboard.kernel.channel import Channel
 from callboard.kernel.context import Context
 from callboard.kernel.lifecycle import (
     Crashed,
@@ -29,6 +30,7 @@ __all__ = [
     "Actor",
     "ActorRef",
     "Backoff",
+    "Channel",
     "Child",
     "Context",
     "Crashed",

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct
 
+from callboard.kernel.channel import Channel
 from callboard.kernel.envelope import Envelope
 from callboard.kernel.environment import Environment
 from callboard.kernel.node import Node
@@ -147,7 +147,7 @@ class Context(Generic[A]):
     def stream_from(
         self,
         request: StreamRequest[A, E],
-        producer: Callable[[MemoryObjectSendStream[E]], Awaitable[None]],
+        producer: Callable[[Channel[E]], Awaitable[None]],
     ) -> None:
         """Answer the stream request in ``receive`` with what ``producer`` sends.
 

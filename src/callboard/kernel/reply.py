@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from anyio.streams.memory import MemoryObjectSendStream
-
+from callboard.kernel.channel import Channel
 from callboard.kernel.signal import Signal, Signals
 
 R = TypeVar("R")
@@ -108,7 +107,7 @@ class StreamReply(Reply[None], Generic[R]):
 
     __slots__ = ("events",)
 
-    def __init__(self, signals: Signals[Any], events: MemoryObjectSendStream[R]) -> None:
+    def __init__(self, signals: Signals[Any], events: Channel[R]) -> None:
         super().__init__(signals)
         self.events = events
 

@@ -6,18 +6,18 @@ run whenever the garbage collector came by.
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
-
+from callboard.kernel.channel import Channel
 from callboard.kernel.envelope import Envelope
 from callboard.kernel.reply import StreamReply
 from callboard.kernel.slot import Slot
 from callboard.kernel.trace import current_trace
 
 E = TypeVar("E")
+ALL = sys.maxsize
 
 
 class EventStream(Generic[E]):
@@ -27,20 +27,20 @@ class EventStream(Generic[E]):
     consumer at every event, which is what carries backpressure from one socket to the other.
     """
 
-    __slots__ = ("_buffer", "_events", "_message", "_reply", "_slot")
+    __slots__ = ("_buffer", "_channel", "_message", "_reply", "_slot")
 
     def __init__(self, slot: Slot, message: object, buffer: int) -> None:
         self._slot = slot
         self._message = message
         self._buffer = buffer
-        self._events: MemoryObjectReceiveStream[E]
+        self._channel: Channel[E]
         self._reply: StreamReply[E]
 
     async def __aenter__(self) -> Self:
-        producer, self._events = anyio.create_memory_object_stream[E](self._buffer)
-        self._reply = reply = StreamReply(self._slot.environment.signals, producer)
-        deadline = self._slot.environment.deadline()
-        envelope = Envelope(self._message, reply, current_trace(), deadline)
+        environment = self._slot.environment
+        self._channel = Channel(environment.signals, self._buffer)
+        self._reply = reply = StreamReply(environment.signals, self._channel)
+        envelope = Envelope(self._message, reply, current_trace(), environment.deadline())
         try:
             if not self._slot.post(envelope):
                 await self._slot.wait_for_place(envelope)
@@ -65,27 +65,30 @@ class EventStream(Generic[E]):
 
         Raises:
             StopAsyncIteration: The producer returned.
+            Exception: As `some`.
+        """
+        found = self._channel.take(1) or await self._come(1)
+        if not found:
+            raise StopAsyncIteration
+        return found[0]
+
+    async def some(self) -> list[E]:
+        """Return what has come together, waiting for the first of it; nothing once the producer has returned.
+
+        Raises:
             Exception: The producer failed, or the actor refused; after the last event that was delivered.
         """
-        try:
-            try:
-                return self._events.receive_nowait()
-            except anyio.WouldBlock:
-                return await self._events.receive()
-        except anyio.EndOfStream:
-            # A producer may close its end before it fails: the reply, not the channel, has the last word.
-            await self._reply.wait()
-            raise StopAsyncIteration from None
+        return self._channel.take(ALL) or await self._come(ALL)
 
-    def ready(self) -> list[E]:
-        """The events that have come and were not read: to be handled together, without waiting for more."""
-        found: list[E] = []
-        try:
-            while True:
-                found.append(self._events.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            return found
+    async def _come(self, most: int) -> list[E]:
+        channel = self._channel
+        while await channel.wait():
+            if found := channel.take(most):
+                return found
+        # A producer may close its end before it fails: the reply, not the channel, has the last word.
+        await self._reply.wait()
+        return []
 
     def _leave(self) -> None:
         self._reply.abandon()
-        self._events.close()
+        self._channel.leave()

@@ -58,6 +58,14 @@ class UpstreamAnswer(Protocol):
         ...
 
 
+class UpstreamBurst(Protocol):
+    """Optional, of an answer: several events often come at once, and can be had at once."""
+
+    def ready(self) -> Sequence[GenerationEvent]:
+        """The events that iterating would give without waiting, in order; they are given once."""
+        ...
+
+
 @runtime_checkable
 class ProviderHandler(Protocol):
     """The eight methods. Instances are made once per configured provider and shared by all calls."""

@@ -7,7 +7,7 @@ made for ``base_url`` + ``/chat/completions``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from typing import ClassVar, Literal, Protocol
@@ -206,6 +206,14 @@ class OpenAIAnswer:
             raise self._failure
         raise StopAsyncIteration
 
+    def ready(self) -> Sequence[GenerationEvent]:
+        """See `callboard.providers.handler.UpstreamBurst`."""
+        events = tuple(self._ready)
+        if events:
+            self._ready.clear()
+            self._complete = isinstance(events[-1], GenerationStopped)
+        return events
+
     async def _read(self) -> None:
         """Read until there are events, or the answer is over.
 
@@ -231,10 +239,10 @@ class OpenAIAnswer:
             await in_turns(self._take(piece))
 
     def _take(self, piece: bytes) -> Steps[None]:
-        self._ready.extend(self._source.feed(piece[:BYTES_IN_A_STEP]))
+        self._source.feed(piece[:BYTES_IN_A_STEP], self._ready)
         for start in range(BYTES_IN_A_STEP, len(piece), BYTES_IN_A_STEP):
             yield
-            self._ready.extend(self._source.feed(piece[start : start + BYTES_IN_A_STEP]))
+            self._source.feed(piece[start : start + BYTES_IN_A_STEP], self._ready)
 
     async def _read_rest(self) -> None:
         """Take in what follows the last event, mostly the end of the framing: it keeps the connection.
@@ -251,8 +259,8 @@ class OpenAIAnswer:
 class Source(Protocol):
     """Turns a body into events."""
 
-    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
-        """The events that a piece completes."""
+    def feed(self, piece: bytes, events: deque[GenerationEvent]) -> None:
+        """Add the events that a piece completes, also where it then fails."""
         ...
 
     def end(self) -> Iterator[GenerationEvent]:
@@ -267,9 +275,10 @@ class _Chunks:
         self._sse = SseDecoder()
         self._chunks = ChunkDecoder()
 
-    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+    def feed(self, piece: bytes, events: deque[GenerationEvent]) -> None:
+        feed, add = self._chunks.feed, events.extend
         for event in self._sse.feed(piece):
-            yield from self._chunks.feed(event.data)
+            add(feed(event.data))
 
     def end(self) -> Iterator[GenerationEvent]:
         yield from self._chunks.end()
@@ -281,13 +290,12 @@ class _Whole:
     def __init__(self) -> None:
         self._body = bytearray()
 
-    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+    def feed(self, piece: bytes, events: deque[GenerationEvent]) -> None:
         if len(self._body) + len(piece) > MAX_DOCUMENT_BYTES:
             raise RemoteWireError(
                 f"the upstream's answer is a document of more than {MAX_DOCUMENT_BYTES} bytes"
             )
         self._body += piece
-        return iter(())
 
     def end(self) -> Iterator[GenerationEvent]:
         yield from events_of(decode_response(bytes(self._body)))

@@ -7,6 +7,7 @@ conversation, and a model's reasoning comes and goes back encrypted.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
@@ -51,9 +52,9 @@ class _Events:
         self._sse = SseDecoder(MAX_EVENT_BYTES)
         self._events = EventDecoder()
 
-    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+    def feed(self, piece: bytes, events: deque[GenerationEvent]) -> None:
         for event in self._sse.feed(piece):
-            yield from self._events.feed(event.data)
+            events.extend(self._events.feed(event.data))
 
     def end(self) -> Iterator[GenerationEvent]:
         yield from self._events.end()
@@ -65,9 +66,8 @@ class _Whole:
     def __init__(self) -> None:
         self._body = bytearray()
 
-    def feed(self, piece: bytes) -> Iterator[GenerationEvent]:
+    def feed(self, piece: bytes, events: deque[GenerationEvent]) -> None:
         self._body += piece
-        return iter(())
 
     def end(self) -> Iterator[GenerationEvent]:
         yield from EventDecoder().whole(bytes(self._body))

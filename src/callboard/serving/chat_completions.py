@@ -11,7 +11,7 @@ Source: OpenAI API, "Create chat completion".
 
 from __future__ import annotations
 
-from callboard.actors.assistant import Respond
+from callboard.actors.assistant import Respond, RespondWhole
 from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
 from callboard.domain.preferences import AUTO
@@ -60,10 +60,12 @@ async def chat_completions(visit: Visit) -> None:
 
 async def _whole(visit: Visit, order: TurnOrder) -> None:
     fold = Fold()
-    async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
-        async for event in events:
-            if not isinstance(event, ToolStarted | ToolFinished):
-                fold.apply(event)
+
+    def take(event: TurnEvent) -> None:
+        if not isinstance(event, (ToolStarted, ToolFinished)):
+            fold.apply(event)
+
+    await visit.house.assistant.ask(RespondWhole(order=order, take=take))
     answer = encode_response(
         fold.result(), id=order.response_id, model=order.request.model, created=int(visit.house.now_s())
     )
@@ -77,11 +79,10 @@ async def _stream(visit: Visit, chat: ChatRequest, order: TurnOrder, stream: Eve
         created=int(visit.house.now_s()),
         include_usage=chat.include_usage,
     )
+
+    def told(event: TurnEvent) -> bytes:
+        return b"" if isinstance(event, (ToolStarted, ToolFinished)) else encoder.feed(event)
+
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
-        await stream.pass_on(events, lambda event: _encoded(encoder, event))
+        await stream.pass_on(events, told)
     await stream.finish()
-
-
-def _encoded(encoder: ChunkEncoder, event: TurnEvent) -> bytes:
-    """What the client is shown of an event: of tools of ours, nothing."""
-    return b"" if isinstance(event, ToolStarted | ToolFinished) else encoder.feed(event)

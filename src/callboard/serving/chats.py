@@ -145,9 +145,9 @@ class _Turn:
             await self._stream.send((MessageList(threadId=conversation_id, messages=messages),))
             asked = front.assistant.stream(Respond(order=self._order), buffer=EVENTS_AHEAD)
             async with asked as events:
-                async for event in events:
-                    for each in (event, *events.ready()):
-                        await self._stream.send(self._told(each))
+                while some := await events.some():
+                    for event in some:
+                        await self._stream.send(self._told(event))
                     await self._have_it_named()
             await self._stream.send(self._shown(self._encoder.finish(finished_at(visit))))
             await self._stream.send(self._processor.finish())

@@ -9,12 +9,11 @@ Source: Open Responses specification, 2026-04-24, "Compact a response".
 
 from __future__ import annotations
 
-from callboard.actors.assistant import Respond
+from callboard.actors.assistant import RespondWhole
 from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
 from callboard.domain.steps import in_turns
-from callboard.domain.turn import ToolFinished, ToolStarted
-from callboard.serving.events import EVENTS_AHEAD
+from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.serving.references import kept_items
 from callboard.serving.visit import Visit
 from callboard.wire.openai_responses.compaction import encode_compacted, summarising
@@ -37,10 +36,12 @@ async def compact(visit: Visit) -> None:
 
 async def _summarise(visit: Visit, order: TurnOrder) -> None:
     fold = Fold()
-    async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
-        async for event in events:
-            if not isinstance(event, ToolStarted | ToolFinished):
-                fold.apply(event)
+
+    def take(event: TurnEvent) -> None:
+        if not isinstance(event, (ToolStarted, ToolFinished)):
+            fold.apply(event)
+
+    await visit.house.assistant.ask(RespondWhole(order=order, take=take))
     answer = encode_compacted(
         fold.result(), response_id=order.response_id, created_at=int(visit.house.now_s())
     )

@@ -9,7 +9,7 @@ Source: WHATWG HTML, 9.2.6 "Interpreting an event stream": lines that begin with
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from callboard.domain.turn import TurnEvent
@@ -32,11 +32,8 @@ STREAM_HEADERS: tuple[Header, ...] = (
 class Coming(Protocol):
     """A turn's events as they come."""
 
-    def __aiter__(self) -> AsyncIterator[TurnEvent]:
-        """One after the other."""
-
-    def ready(self) -> list[TurnEvent]:
-        """Those that have come and were not read."""
+    async def some(self) -> Sequence[TurnEvent]:
+        """Those that have come together, waiting for the first; none at the end."""
 
 
 class EventStream:
@@ -77,8 +74,8 @@ class EventStream:
 
     async def pass_on(self, events: Coming, encode: Callable[[TurnEvent], bytes]) -> None:
         """Write a turn's events. What has come together goes out together; nothing waits for more."""
-        async for event in events:
-            piece = b"".join([encode(each) for each in (event, *events.ready())])
+        while some := await events.some():
+            piece = b"".join(map(encode, some))
             if piece:
                 await self.send(piece)
 

@@ -20,6 +20,7 @@ they are told to.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable
 from contextlib import suppress
 
 import anyio
@@ -54,12 +55,9 @@ STREAM = "text/event-stream"
 def idempotent(handle: Handler) -> Handler:
     """``handle``, which carries out a request with an Idempotency-Key once."""
 
-    async def once(visit: Visit) -> None:
+    def once(visit: Visit) -> Awaitable[None]:
         key = visit.exchange.headers.get(HEADER)
-        if key is None:
-            await handle(visit)
-        else:
-            await _once(visit, _checked(key), handle)
+        return handle(visit) if key is None else _once(visit, key, handle)
 
     return once
 
@@ -80,7 +78,8 @@ def pledge(visit: Visit, response_id: str, *, streamed: bool) -> tuple[Change, .
     )
 
 
-async def _once(visit: Visit, key: str, handle: Handler) -> None:
+async def _once(visit: Visit, given: bytes, handle: Handler) -> None:
+    key = _checked(given)
     body = await visit.exchange.body(visit.house.max_body_bytes)
     asked = f"{visit.exchange.method} {visit.exchange.path}\n".encode()
     before = await _take(visit, key, hashlib.sha256(asked + body).digest())

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from callboard.actors.archivist import Commit
-from callboard.actors.assistant import Respond, Undertake
+from callboard.actors.assistant import Respond, RespondWhole, Undertake
 from callboard.actors.order import Keeping, TurnOrder, record_of
 from callboard.domain.steps import in_turns
 from callboard.errors import Refusal
@@ -86,9 +86,7 @@ async def stream_turn(visit: Visit, order: TurnOrder, keep: Keeping) -> None:
 
 
 async def _whole(visit: Visit, order: TurnOrder, encoder: ResponseEncoder) -> None:
-    async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
-        async for event in events:
-            encoder.feed(event)
+    await visit.house.assistant.ask(RespondWhole(order=order, take=encoder.feed))
     encoder.finish(finished_at(visit))
     await visit.exchange.respond(200, encoder.response)
 
@@ -121,7 +119,9 @@ async def _begin(visit: Visit, order: TurnOrder, keep: Keeping, asked: Responses
 
 
 def _encoder(order: TurnOrder, keep: Keeping) -> ResponseEncoder:
-    return ResponseEncoder(id=order.response_id, created_at=keep.created_at_s, echo=keep.echo)
+    return ResponseEncoder(
+        id=order.response_id, created_at=keep.created_at_s, echo=keep.echo, streamed=order.meter.stream
+    )
 
 
 def finished_at(visit: Visit) -> int:

@@ -13,7 +13,7 @@ from callboard.domain.principal import Principal
 from callboard.domain.steps import in_turns
 from callboard.serving.exchange import Exchange
 from callboard.serving.house import House
-from callboard.wire.json import STEP_BYTES, checking
+from callboard.wire.json import STEP_BYTES, check, checking
 
 NO_PARAMETERS: Mapping[str, str] = {}
 
@@ -39,8 +39,10 @@ class Visit(Struct, frozen=True, kw_only=True):
         Raises what `Exchange.body` and `callboard.wire.json.check` raise.
         """
         body = await self.exchange.body(self.house.max_body_bytes)
-        await in_turns(checking(body))
-        if len(body) > STEP_BYTES:
+        if len(body) <= STEP_BYTES:
+            check(body)
+        else:
+            await in_turns(checking(body))
             await checkpoint()
         return body
 

@@ -2,7 +2,7 @@
 
 structlog is the pipeline: redaction and rendering are its processors. It is wrapped around our sink here and
 never configured globally, so that an application which embeds us keeps its own configuration, and ours is not
-changed by it. The closing line of a request goes past the pipeline, to the same sink.
+changed by it. The lines that every request has go past the pipeline, to the same sink.
 
 The level is compared before anything else happens, so a line that is not wanted costs one comparison.
 
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from threading import get_ident
+from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -31,10 +32,14 @@ from callboard.telemetry.redaction import digest, is_secret_key, plain
 from callboard.telemetry.render import Pairs, Plain, Timestamps, go_duration, json_line, logfmt_line, usd
 from callboard.telemetry.schema import CONTEXT, HEAD, SEVERITY, Event, Field, Level
 from callboard.telemetry.sink import Sink, open_file, open_stderr
+from callboard.telemetry.turn_lines import TurnLine, turn_json, turn_logfmt
 
 REMEMBERED = 2048
 REMEMBERED_CHARS = 64
 """So many texts, of so many characters at most, are known to hold nothing to hide."""
+
+_Waiting: TypeAlias = str | tuple[str, RequestClosed | TurnLine]
+"""A line, or its time and what it tells: that is rendered when it is written."""
 
 URGENT = SEVERITY["warn"]
 
@@ -62,6 +67,8 @@ class Log:
         self._stamps = Timestamps(now_ns)
         as_json = settings.format == "json"
         self._closing_line = closing_json if as_json else closing_logfmt
+        self._turn_line = turn_json if as_json else turn_logfmt
+        self._shows_turns = self.enabled("info")
         self._render: Callable[[Pairs], str] = json_line if as_json else logfmt_line
         pipeline: _Pipeline = structlog.wrap_logger(
             _Outlet(self._wait),
@@ -70,7 +77,7 @@ class Log:
             context_class=dict,
         ).bind()
         self._pipeline = pipeline
-        self._waiting: deque[str | tuple[str, RequestClosed]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._thread = 0  # whose event loop it is that calls back
         self._fields = {event.msg: _fields_by_name(event) for event in schema.EVENTS}
@@ -106,12 +113,16 @@ class Log:
 
     def closing(self, line: RequestClosed) -> None:
         """Write the closing line of a request."""
-        severity = SEVERITY[closing_level(line)]
-        if severity < self._threshold:
-            return
-        self._wait((self._stamps.now(), line))
-        if severity >= URGENT:
-            self.flush()
+        urgent = closing_level(line) == "warn"
+        if self._shows_turns or (urgent and self.enabled("warn")):
+            self._wait((self._stamps.now(), line))
+            if urgent:
+                self.flush()
+
+    def turn(self, line: TurnLine) -> None:
+        """Write one of the lines that a turn has."""
+        if self._shows_turns:
+            self._wait((self._stamps.now(), line))
 
     @contextmanager
     def put_off(self, soon: Callable[[Callable[[], None]], object]) -> Iterator[None]:
@@ -136,11 +147,18 @@ class Log:
         lines: list[str] = []
         with suppress(IndexError):  # another thread that logs may take them too
             while waiting:
-                line = waiting.popleft()
-                lines.append(line if isinstance(line, str) else self._closing_line(*line))
+                lines.append(self._rendered(waiting.popleft()))
         self._sink.write("".join(lines))
 
-    def _wait(self, line: str | tuple[str, RequestClosed]) -> None:
+    def _rendered(self, line: _Waiting) -> str:
+        if isinstance(line, str):
+            return line
+        time, told = line
+        return (
+            self._closing_line(time, told) if isinstance(told, RequestClosed) else self._turn_line(time, told)
+        )
+
+    def _wait(self, line: _Waiting) -> None:
         waiting = self._waiting
         waiting.append(line)
         if self._soon is None or get_ident() != self._thread or len(waiting) >= PUT_OFF:

@@ -1,7 +1,7 @@
 """What the runtime tells its observers, as lines of the log.
 
-One table says which event a class becomes and which attribute fills which field. A class that is not in it is
-nobody's line: observers are told more than a log needs.
+One table says which event a class becomes and which attribute fills which field; the lines that every request
+has are written without it. Any other class is nobody's line: observers are told more than a log needs.
 """
 
 from __future__ import annotations
@@ -64,11 +64,6 @@ def _row(event: Event, *same: str, **renamed: str) -> Row:
 
 
 ROWS: dict[type[Struct], Row] = {
-    CommandStarted: _row(schema.PROCESSING_COMMAND, "request_id", "assistant"),
-    ProviderAnswered: _row(
-        schema.PROVIDER_RESPONSE, "request_id", "assistant", "provider", "model", "tokens"
-    ),
-    ToolExecuting: _row(schema.EXECUTING_TOOL, "request_id", "assistant", "name"),
     ToolExecuted: _row(
         schema.TOOL_EXECUTED, "request_id", "assistant", "name", "failed", duration="duration_us"
     ),
@@ -85,7 +80,6 @@ ROWS: dict[type[Struct], Row] = {
     ),
     ToolAvailable: _row(schema.TOOL_AVAILABLE, "name", "source", "command"),
     ToolUnavailable: _row(schema.TOOL_UNAVAILABLE, "name", "reason", "detail"),
-    CommandCompleted: _row(schema.COMMAND_COMPLETED, "request_id", "assistant", duration="duration_us"),
     EndNotKept: _row(schema.END_NOT_KEPT, "response_id", "error_type"),
     TurnTakenUp: _row(schema.TURN_TAKEN_UP, "response_id", "continued"),
     AttemptFailed: _row(
@@ -109,10 +103,13 @@ ROWS: dict[type[Struct], Row] = {
 
 def observe_domain(log: Log, observation: object) -> None:
     """Write what happened to a request."""
-    if isinstance(observation, RequestClosed):
-        log.closing(observation)
-    else:
-        _write(log, observation)
+    match observation:
+        case RequestClosed():
+            log.closing(observation)
+        case CommandStarted() | ProviderAnswered() | ToolExecuting() | CommandCompleted():
+            log.turn(observation)
+        case _:
+            _write(log, observation)
 
 
 def observe_kernel(log: Log, event: LifecycleEvent) -> None:

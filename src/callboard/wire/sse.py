@@ -127,15 +127,16 @@ class SseDecoder:
 
     def _events(self, data: bytes) -> list[SseEvent]:
         """Whole events first: nearly all are one data line and an empty one."""
-        blocks = data.split(b"\n\n")
-        rest = blocks.pop()
         found: list[SseEvent] = []
-        limit = self._limit
-        for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block and len(block) <= limit:
-                found.append(SseEvent(block[6:], "message", self._id))
-            elif not self._block(block, found):
-                return found
+        whole, ends, rest = data.rpartition(b"\n\n")
+        whole += ends
+        values = whole[6:-2].split(b"\n\ndata: ") if whole.startswith(b"data: ") else []
+        if 2 * len(values) == whole.count(b"\n") and len(whole) <= self._limit:
+            found = [SseEvent(value, "message", self._id) for value in values]
+        elif whole:
+            for block in whole[:-2].split(b"\n\n"):
+                if not self._block(block, found):
+                    return found
         if b"\n" in rest:
             return self._lines(rest, found)
         return self._hold(rest, found)

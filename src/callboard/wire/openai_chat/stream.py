@@ -36,6 +36,7 @@ from callboard.domain.delta import (
 from callboard.domain.usage import Usage
 from callboard.errors import RemoteWireError, StreamIncomplete, UpstreamServerError
 from callboard.wire.json import decode
+from callboard.wire.openai_chat.alike import Alike
 from callboard.wire.openai_chat.calls import Call, Calls
 from callboard.wire.openai_chat.encoder import ChunkEncoder
 from callboard.wire.openai_chat.error import stream_error
@@ -54,6 +55,9 @@ from callboard.wire.sse import DONE_DATA
 __all__ = ["ChunkDecoder", "ChunkEncoder"]
 
 _CHUNK = msgspec.json.Decoder(Chunk)
+LESSONS = 4
+"""How often it is tried in a stream to learn what its chunks have in common."""
+
 _NO_LOGPROBS = Logprobs()
 _NO_TOKENS = (NULL, Raw(b"[]"))
 
@@ -81,6 +85,8 @@ class ChunkDecoder:
         self._refused = False
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
+        self._alike: Alike | None = None
+        self._lessons = LESSONS
 
     def feed(self, data: bytes) -> tuple[GenerationEvent, ...]:
         """The events that one event's data completes.
@@ -89,10 +95,14 @@ class ChunkDecoder:
             RemoteWireError: The data breaks JSON or the dialect.
             UpstreamError: The upstream reports an error instead of going on.
         """
-        if self._stopped:
-            return ()
-        if data == DONE_DATA:
-            return self._stop()
+        if self._alike is not None and (text := self._alike.text_of(data)):
+            return (TextDelta(index=self._index, text=text),)
+        self._alike = None
+        if data == DONE_DATA or self._stopped:
+            return () if self._stopped else self._stop()
+        return self._read(data)
+
+    def _read(self, data: bytes) -> tuple[GenerationEvent, ...]:
         chunk = decode(data, _CHUNK.decode, side="remote")
         if chunk.error is not NULL and chunk.error != NULL:
             raise stream_error(bytes(chunk.error))
@@ -109,7 +119,15 @@ class ChunkDecoder:
         for choice in chunk.choices:
             if not choice.index:
                 self._choice(choice, events)
+        if len(events) == 1 and self._lessons:
+            self._learn(data, events[0])
         return tuple(events)
+
+    def _learn(self, data: bytes, event: GenerationEvent) -> None:
+        """Know the chunks that are like ``data``, where all it has said is more of a text."""
+        if type(event) is TextDelta and event.logprobs is None and self._open and not self._refused:
+            self._lessons -= 1
+            self._alike = Alike.of(data, event.text)
 
     def end(self) -> tuple[GenerationEvent, ...]:
         """The stream has ended; the events that this completes.

@@ -98,6 +98,8 @@ _THINKING = _Kind(
 )
 _REDACTED = _Kind()
 _CALL = _Kind(content="response.function_call_arguments", field="arguments")
+UNLOGGED = b',"logprobs":[]}\n\n'
+"""The end of a delta of text without log probabilities."""
 
 
 class ResponseEncoder:
@@ -115,9 +117,14 @@ class ResponseEncoder:
         id: str,  # noqa: A002 - the dialect's name for it
         created_at: int,
         echo: Echo | Raw,
+        streamed: bool = True,
     ) -> None:
-        """``created_at`` is in seconds since the epoch; an echo may be encoded already."""
+        """``created_at`` is in seconds since the epoch; an echo may be encoded already.
+
+        Where nobody reads the events (``streamed``), none is made, and ``response`` is what is wanted.
+        """
         self.response = b""
+        self._streamed = streamed
         self._id = id
         self._frame = ResponseFrame(id, created_at, echo)
         self._fold = Fold()
@@ -137,6 +144,9 @@ class ResponseEncoder:
         `TurnBroken` is an end, like `finish` and `fail`.
         """
         match event:
+            case TextDelta() | ArgumentsDelta() | ThinkingDelta():  # nearly all there is
+                self._fold.apply(event)
+                return self._told(event)
             case ToolStarted() | ToolFinished():
                 return self._settle("completed")
             case RoundEnded():
@@ -223,7 +233,7 @@ class ResponseEncoder:
         return self._end(self._fold.content[-1]) + self._settle("incomplete")
 
     def _start(self) -> bytes:
-        begun = {"response": Raw(self._frame.encode(Outcome()))}
+        begun = {"response": Raw(self._frame.encode(Outcome()) if self._streamed else b"")}
         return self._event("response.created", begun) + self._event("response.in_progress", begun)
 
     def _last(self, outcome: Outcome) -> bytes:
@@ -258,11 +268,13 @@ class ResponseEncoder:
             return b""
         self._written = True
         self._sequence += 1
+        if not self._streamed:
+            return b""
         before, where = self._delta
-        tail = b""
+        tail = b"}\n\n"
         if self._kind is _TEXT:
-            tail = b',"logprobs":%b' % (b"[]" if logprobs is None else bytes(on_a_line(logprobs)))
-        return b"%b%d%b%b%b}\n\n" % (before, self._sequence, where, _encode(text), tail)
+            tail = UNLOGGED if logprobs is None else b',"logprobs":%b}\n\n' % bytes(on_a_line(logprobs))
+        return b"%b%d%b%b%b" % (before, self._sequence, where, _encode(text), tail)
 
     def _end(self, block: Block) -> bytes:
         kind = self._kind
@@ -296,6 +308,8 @@ class ResponseEncoder:
 
     def _event(self, name: str, fields: Mapping[str, object]) -> bytes:
         self._sequence += 1
+        if not self._streamed:
+            return b""
         data = _encode({"type": name, "sequence_number": self._sequence, **fields})
         return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
