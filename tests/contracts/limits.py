@@ -375,3 +375,25 @@ class LimitsContract(ABC):
         admitted(limits, ask_of("a"), later)
         admitted(limits, ask_of("a"), later)
         refused(limits, ask_of("a", wait_s=0, now=later), later)
+
+    def test_who_finds_its_own_limit_used_up_when_its_turn_comes_is_woken_when_there_is_room(self) -> None:
+        soon, later = ("model", "soon"), ("model", "later")
+        limits = self.make(
+            {
+                key("a"): LimitSpec(tokens_per_minute=60),
+                soon: LimitSpec(requests_per_minute=60),
+                later: LimitSpec(requests_per_minute=60),
+            }
+        )
+        for model in (soon, later):
+            admitted(limits, Ask(scopes=(model,), requests=60))
+        first = admitted(limits, ask_of("a", tokens=40))
+        cheap = queued(limits, Ask(scopes=(key("a"), soon), tokens=10))
+        before = queued(limits, Ask(scopes=(later,), requests=2))
+        dear = queued(limits, Ask(scopes=(key("a"), later), tokens=55))
+        limits.release(first, now=START)
+        assert passed(limits, START) == []  # `dear` waits for its turn at `later` and has room at `a`,
+        assert passed(limits, START + SECOND) == [cheap]  # until this one comes
+        assert passed(limits, START + 2 * SECOND) == [before]
+        assert limits.next_wake(START + 2 * SECOND) == START + 6 * SECOND
+        assert passed(limits, START + 6 * SECOND) == [dear]

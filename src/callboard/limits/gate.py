@@ -134,13 +134,11 @@ class Gate:
                 last = (at, index)
         return last
 
-    def join(self, lane: Lane) -> bool:
-        """Let ``lane`` wait here; True where it did not before and is now the first."""
+    def join(self, lane: Lane) -> None:
+        """Let ``lane`` wait here, if it does not yet."""
         position = bisect_left(self.line, lane.turn, key=_turn_of)
-        if position < len(self.line) and self.line[position] is lane:
-            return False
-        self.line.insert(position, lane)
-        return position == 0
+        if position == len(self.line) or self.line[position] is not lane:
+            self.line.insert(position, lane)
 
     def leave(self, lane: Lane) -> bool:
         """Take ``lane`` out of the line; True where it was the first, so that somebody else is now."""

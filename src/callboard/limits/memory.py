@@ -298,7 +298,8 @@ class MemoryLimits:
         amounts = ask.amounts
         for position, gate in enumerate(lane.gates):
             if not gate.lets(lane, amounts, now):
-                if gate.join(lane):
+                gate.join(lane)
+                if gate.line[0] is lane:  # new there or not: others may have taken what it was promised
                     self._set_wake(gate, now)
                 self._leave(lane, lane.gates[position + 1 :])
                 return gate
