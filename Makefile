@@ -34,6 +34,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
 	-$(BIN)/python -m benchmarks.gateways.install naive
 	$(BIN)/python -m benchmarks.gateways
+	$(BIN)/python -m benchmarks.stored
 
 # A peer that cannot be installed is left out of the comparison, not a reason to stop.
 bench-peers: $(VENV)/.test

@@ -13,7 +13,7 @@ from benchmarks.gateways.native import CannotMeasureError
 from benchmarks.gateways.peers.callboard import with_models, with_workers
 from benchmarks.gateways.processes import Process, raise_open_files
 from benchmarks.gateways.results import Cost, Grows
-from benchmarks.gateways.scenarios import OPEN_STREAMS, SCENARIO, open_stream
+from benchmarks.gateways.scenarios import OPEN_STREAMS, SCENARIO, Scenario, open_stream
 
 MODELS = (10, 1_000)
 WORKERS = (1, 2)
@@ -47,7 +47,7 @@ def with_open_streams(bench: Bench, gateway: Gateway, count: int, number: int) -
     scenario = open_stream(planned)
     with running(bench, gateway) as target:
         process, upstream = _process(target), bench.upstream
-        with _streams(bench, target, count, planned):
+        with held_open(bench, target, count, scenario):
             time.sleep(SETTLE_S)
             books, cpu, since = upstream.books(), process.cpu_s(), time.perf_counter()
             time.sleep(math.ceil(bench.seconds / scenario.pace_s) * scenario.pace_s)
@@ -94,9 +94,12 @@ def _weighed(bench: Bench, target: Target) -> tuple[float, float]:
 
 
 @contextmanager
-def _streams(bench: Bench, target: Target, count: int, planned: int) -> Iterator[None]:
-    """That many streams, all open within the block and broken off at its end."""
-    scenario = open_stream(planned)
+def held_open(bench: Bench, target: Target, count: int, scenario: Scenario) -> Iterator[None]:
+    """That many streams, all open within the block and broken off at its end.
+
+    Raises:
+        CannotMeasureError: Not all of them opened, or one of them did not last.
+    """
     # They begin at equal distances within a whole number of paces, so their chunks come evenly.
     paces = max(1, round(count / OPENED_PER_S / scenario.pace_s))
     before = bench.upstream.books()

@@ -74,5 +74,5 @@ def test_a_store_that_is_forgotten_takes_no_files(tmp_path: Path) -> None:
 
 
 def test_it_is_listed_and_needs_to_know_what_to_do(tmp_path: Path) -> None:
-    assert "chats    bring the files of single users" in callboard(tmp_path, "--help").stdout
+    assert "chats      bring the files of single users" in callboard(tmp_path, "--help").stdout
     assert callboard(tmp_path, "chats").returncode == 2

@@ -26,6 +26,29 @@ def test_each_command_explains_itself(tmp_path: Path, name: str) -> None:
     assert done.stdout.startswith(f"usage: callboard {name} ")
 
 
+@pytest.mark.parametrize(
+    "words, same",
+    [
+        (("--version",), ("version",)),
+        (("help",), ("--help",)),
+        (("help", "keys"), ("keys", "--help")),
+        (("help", "start"), ("serve", "--help")),
+        (("help", "help"), ("--help",)),
+        (("start", "--help"), ("serve", "--help")),
+    ],
+)
+def test_other_words_mean_the_same(tmp_path: Path, words: tuple[str, ...], same: tuple[str, ...]) -> None:
+    done, expected = callboard(tmp_path, *words), callboard(tmp_path, *same)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == expected.stdout
+
+
+def test_help_with_a_command_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
+    done = callboard(tmp_path, "help", "aks")
+    assert done.returncode == 2
+    assert "invalid choice: 'aks'" in done.stderr
+
+
 def test_a_command_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
     done = callboard(tmp_path, "aks")
     assert done.returncode == 2

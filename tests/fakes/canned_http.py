@@ -30,6 +30,10 @@ class CannedResponse:
         self._pieces = deque(pieces)
         self._cut = cut
 
+    @property
+    def over(self) -> bool:
+        return self.read_to_end
+
     def header(self, name: str) -> str | None:
         return next((value for each, value in self.headers if each == name), None)
 

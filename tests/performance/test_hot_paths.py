@@ -51,7 +51,7 @@ def in_one_piece(answer: Answer) -> Answer:
 
 @pytest.mark.parametrize(
     "path, stream, calls",
-    [("relay", False, 306), ("relay", True, 483), ("actors", False, 750), ("actors", True, 3820)],
+    [("relay", False, 306), ("relay", True, 483), ("actors", False, 785), ("actors", True, 3820)],
 )
 async def test_a_request_costs_no_more_calls_than_it_did(path: str, stream: bool, calls: int) -> None:
     answer = in_one_piece(chat_stream(*WORDS)) if stream else chat("Hello you")

@@ -9,7 +9,8 @@ import pytest
 
 import callboard
 from callboard.domain.message import tool_results
-from callboard.providers.script import AnyStep, Text, Tool
+from callboard.domain.usage import Usage
+from callboard.providers.script import AnyStep, Reply, Script, Text, Tool
 from tests.fakes.company import Stage, replies
 from tests.fakes.openai_traffic import Answer, Part, chat, chunk, sse
 from tests.fakes.relayed import relayed
@@ -54,6 +55,42 @@ async def test_no_more_of_our_tools_are_called_than_the_client_allows(background
     assert refused == [False, False, True]
     assert last.tool_choice is not None
     assert last.tool_choice.mode == "none"
+
+
+@pytest.mark.parametrize("how", ["whole", "streamed", "in the background"])
+async def test_what_was_asked_is_repeated_and_the_usage_is_that_of_all_rounds(how: str) -> None:
+    first = Usage(input_tokens=10, output_tokens=3, cache_read_tokens=4, reasoning_tokens=2)
+    second = Usage(input_tokens=20, output_tokens=5, cache_read_tokens=6, reasoning_tokens=1)
+    script = Script(
+        replies=(
+            Reply(steps=tuple(called("c1")), usage=first),
+            Reply(steps=(Text(text="It is 3."),), usage=second),
+        )
+    )
+    tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": False}]
+    asked = body(instructions="Be brief.", tools=tools, temperature=0.25)
+    more = {"whole": {}, "streamed": {"stream": True}, "in the background": {"background": True}}[how]
+    with anyio.fail_after(10):
+        async with served(Stage(demo=script), tools=[add]) as server:
+            answer = await server.client.post(RESPONSES, json={**asked, **more})
+            if how == "in the background":
+                answer = await server.client.get(f"{RESPONSES}/{answer.json()['id']}?stream=true")
+            data = [event.data for event in events_in(answer.content)] if how != "whole" else []
+            told = [each["response"] for each in data if each is not None and "response" in each]
+            told = told or [answer.json()]
+            told.append((await server.client.get(f"{RESPONSES}/{told[-1]['id']}")).json())
+    for response in told:
+        assert response["model"] == "demo-model"
+        assert (response["instructions"], response["temperature"]) == ("Be brief.", 0.25)
+        assert [(tool["type"], tool["name"]) for tool in response["tools"]] == [("function", "look")]
+    for response in told[-2:]:
+        assert response["usage"] == {
+            "input_tokens": 40,
+            "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 0},
+            "output_tokens": 8,
+            "output_tokens_details": {"reasoning_tokens": 3},
+            "total_tokens": 48,
+        }
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 import callboard
+from callboard.actors.recorder import LONGEST_SEGMENT
 from callboard.providers.script import Cut, Hold, Reply, Script, Text, Thinking, Tool
 from tests.fakes.company import Stage, replies
 from tests.fakes.served import Served, served
@@ -106,6 +107,21 @@ async def test_a_stream_is_picked_up_behind_any_event() -> None:
             assert found == data[number + 1 :]
         wrong = await server.client.get(f"{path}&starting_after=x")
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "starting_after")
+
+
+async def test_a_long_response_is_kept_in_pieces_that_are_read_in_a_moment() -> None:
+    words = " ".join(f"w{number}" for number in range(3 * LONGEST_SEGMENT))
+    with anyio.fail_after(20):
+        async with served(Stage(demo=replies([Text(text=words)]))) as server:
+            streamed = await server.client.post("/v1/responses", json=body(stream=True))
+            last = data_of(streamed.text)[-1]["response"]
+            segments = await server.runtime.wiring.store.segments(last["id"])
+            again = await server.client.get(f"/v1/responses/{last['id']}?stream=true")
+    assert last["output"][0]["content"][0]["text"] == words
+    assert again.content == streamed.content
+    counts = [segment.count for segment in segments]
+    assert counts[1:-1] == [LONGEST_SEGMENT] * 3  # behind the beginning, which was kept before it was shown
+    assert [segment.first for segment in segments] == [sum(counts[:place]) for place in range(len(counts))]
 
 
 async def test_a_response_is_followed_by_the_next_one_with_its_own_instructions() -> None:

@@ -252,8 +252,8 @@ class Attack:
         tool = ("--tool",) if path == "actors" else ()
         self._start = ("-m", "tests.soak.serve", *tool, "--lag", str(self._lags))
 
-    async def run(self, request: bytes, answer: bytes) -> tuple[list[Lag], set[int]]:
-        """The loop's lags, and the statuses that came."""
+    async def run(self, request: bytes, answer: bytes, *, again: bool = False) -> tuple[list[Lag], set[int]]:
+        """The loop's lags, and the statuses that came; with ``again``, each response is read again."""
         seen: set[int] = set()
         async with answering(answer) as upstream:
             config = relay_config(f"http://127.0.0.1:{upstream}/v1")
@@ -264,19 +264,24 @@ class Attack:
                 since = time.perf_counter()
                 for _ in range(TIMES):
                     due = time.perf_counter() + 1
-                    await self._once(server, request, seen)
+                    await self._once(server, request, seen, again=again)
                     await anyio.sleep(max(0.0, due - time.perf_counter()))
                 until = time.perf_counter()
                 rows = [line.split() for line in self._lags.read_text().splitlines()[:-1]]
                 await server.stop()
         return [Lag(float(late), float(own)) for now, late, own in rows if since <= float(now) <= until], seen
 
-    async def _once(self, server: Running, request: bytes, seen: set[int]) -> None:
+    async def _once(self, server: Running, request: bytes, seen: set[int], *, again: bool = False) -> None:
         wire = await connect(server.port)
         with anyio.fail_after(60):
             try:
                 wire.send(request)
-                seen.add((await wire.answer()).status)
+                answer = await wire.answer()
+                seen.add(answer.status)
+                if again:
+                    name = answer.body.partition(b'"id":"')[2].partition(b'"')[0]
+                    wire.send(b"GET /v1/responses/%s?stream=true HTTP/1.1\r\nhost: localhost\r\n\r\n" % name)
+                    assert b"data: [DONE]" in (await wire.answer()).body
             except ConnectionResetError:
                 seen.add(0)
         wire.leave()
@@ -334,3 +339,14 @@ async def test_no_answer_blocks_the_loop(
     body, answer = ANSWERS[name]
     lags, seen = await Attack(tmp_path, path).run(post(body), answer())
     judge(f"{path}, {name}", lags, seen, capsys)
+
+
+@pytest.mark.parametrize("name", ["100,000 events", "two calls in 20,000 pieces"])
+async def test_no_stored_response_blocks_the_loop(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = post(b'{"model":"demo-model","input":"x","stream":true}')
+    request = request.replace(b"/v1/chat/completions", b"/v1/responses", 1)
+    lags, seen = await Attack(tmp_path, "actors").run(request, ANSWERS[name][1](), again=True)
+    judge(f"stored, streamed and streamed again, {name}", lags, seen, capsys)
+    assert seen == {200}

@@ -13,6 +13,7 @@ from benchmarks.gateways.gateway import Gateway, Launch, Site
 from benchmarks.gateways.scenarios import GROWTH_MODELS, MODELS
 
 RELAY, ABOUT_RELAY = "callboard", "Callboard, relay"
+ACTORS, ABOUT_ACTORS = "callboard-actors", "Callboard, actor path"
 PACKAGE = Path(callboard.__file__).parent
 
 CONFIG = """\
@@ -52,6 +53,7 @@ provider = "up"
 input = 0.15
 output = 0.60
 {more}"""
+FALLBACK = 'fallbacks = ["spare"]\n'
 SPARE = """
 [providers.spare]
 kind = "scripted"
@@ -89,7 +91,7 @@ def relay(site: Site) -> Launch:
 
 def actors(site: Site) -> Launch:
     """A fallback that cannot relay keeps each request from being passed on: an Assistant runs its turn."""
-    return _launch(site, more='fallbacks = ["spare"]\n', end=SPARE)
+    return _launch(site, more=FALLBACK, end=SPARE)
 
 
 def with_models(count: int) -> Gateway:
@@ -99,6 +101,19 @@ def with_models(count: int) -> Gateway:
         return _launch(site, end="".join(MODEL.format(name=f"idle-{each}", more="") for each in range(count)))
 
     return Gateway(name=RELAY, about=ABOUT_RELAY, version=_version, launch=launch)
+
+
+def with_actors(models: Sequence[str]) -> Gateway:
+    """Runs every request through an Assistant, and knows ``models`` besides those of the scenarios."""
+
+    def launch(site: Site) -> Launch:
+        return _launch(
+            site,
+            more=FALLBACK,
+            end=SPARE + "".join(MODEL.format(name=name, more=FALLBACK) for name in models),
+        )
+
+    return Gateway(name=ACTORS, about=ABOUT_ACTORS, version=_version, launch=launch)
 
 
 def with_workers(count: int) -> Gateway:
@@ -112,5 +127,5 @@ def with_workers(count: int) -> Gateway:
 
 GATEWAYS = (
     Gateway(name=RELAY, about=ABOUT_RELAY, version=_version, launch=relay),
-    Gateway(name="callboard-actors", about="Callboard, actor path", version=_version, launch=actors),
+    Gateway(name=ACTORS, about=ABOUT_ACTORS, version=_version, launch=actors),
 )

@@ -3,11 +3,14 @@
 Events are added as they happen and become durable together: at the latest when somebody `settle`s, before
 what follows may be shown or done. A turn whose reader has gone before anything had to be durable leaves no
 trace; one that comes to its end in one go is stored in one commit.
+
+The log is cut into segments of bounded length, each encoded when it is full: a long answer holds nobody up at
+its end, neither here nor where it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import anyio
 from msgspec.structs import replace
@@ -26,6 +29,9 @@ from callboard.store.records import ResponseRecord, Segment, Status
 
 FEW = 64
 """Events that may wait to become durable before whoever writes faster than the store waits for it."""
+
+LONGEST_SEGMENT = 512
+"""Events of a segment; encoding or decoding one takes a fraction of a millisecond."""
 
 
 class Recorder:
@@ -55,8 +61,9 @@ class Recorder:
         self._status: Status = record.status
         self._waiting: list[LogEvent] = []
         self._held: list[LogEvent] = []
-        self._under_way: list[LogEvent] = []
-        self._more = anyio.Event()
+        self._full: list[Segment] = []
+        self._under_way: list[Segment] = []
+        self._more: anyio.Event | None = None
         self._turn = anyio.Lock(fast_acquire=True)
 
     def add(self, events: Iterable[LogEvent]) -> None:
@@ -65,7 +72,13 @@ class Recorder:
             for event in events:
                 self._hold(event)
         else:
-            self._waiting += events
+            self._take(events)
+
+    def _take(self, events: Iterable[LogEvent]) -> None:
+        self._waiting += events
+        while len(self._waiting) >= LONGEST_SEGMENT:
+            self._cut()
+        if self._more is not None:
             self._more.set()
 
     def _hold(self, event: LogEvent) -> None:
@@ -76,16 +89,15 @@ class Recorder:
             self._held.append(event)
             if not isinstance(event, BlockStopped):
                 return
-            self._waiting += self._held
+            self._take(self._held)
             self._held.clear()
         else:
-            self._waiting.append(event)
-        self._more.set()
+            self._take((event,))
 
     @property
     def is_behind(self) -> bool:
         """Whether so much waits that nothing should be added before a `settle`."""
-        return len(self._waiting) >= FEW
+        return bool(self._full) or len(self._waiting) >= FEW
 
     async def settle(self) -> None:
         """Return when everything that was added is durable.
@@ -96,13 +108,15 @@ class Recorder:
             UnknownResponse: Somebody has deleted it.
         """
         async with self._turn:
-            if self._waiting or not self.stored:
+            if self._waiting or self._full or not self.stored:
                 await self._commit(self._next())
 
     async def keep_up(self) -> None:
         """Make events durable as they come, several at a time where they come fast, until cancelled."""
         while True:
-            await self._more.wait()
+            if not (self._waiting or self._full):
+                self._more = anyio.Event()
+                await self._more.wait()
             await self.settle()
 
     async def end(
@@ -123,24 +137,26 @@ class Recorder:
         Raises: as `settle`.
         """
         async with self._turn:
-            segment = self._segment()
-            end: Change
+            segments = self._segments()
+            changes: list[Change]
             if self.stored:
+                last = segments.pop() if segments else None
                 end = EndResponse(
                     response_id=self._record.id,
-                    expected_version=segment.first if segment else self._version,
-                    segment=segment,
+                    expected_version=last.first if last else self._version,
+                    segment=last,
                     status=status,
                     produced=produced,
                     finished_at_s=finished_at_s,
                 )
+                changes = [*self._appended(segments), end]
             else:
                 record = replace(self._record, status=status, produced=produced, finished_at_s=finished_at_s)
-                end = BeginResponse(record=record, segments=(segment,) if segment else ())
+                changes = [BeginResponse(record=record, segments=tuple(segments))]
             if thread is None:
-                await self._commit([end])
+                await self._commit(changes)
             else:
-                await self._write(lambda: thread.commit([end], produced, finished_at_s))
+                await self._write(lambda: thread.commit(changes, produced, finished_at_s))
             self.ended = True
 
     def let_go(self, adrift: Adrift) -> None:
@@ -160,35 +176,45 @@ class Recorder:
             with anyio.CancelScope(shield=True):
                 await commit()
         except CallboardError:
-            self._version -= len(self._under_way)
-            self._waiting[:0] = self._under_way
+            self._full[:0] = self._under_way
             raise
         finally:
             self._under_way = []
 
     def _next(self) -> list[Change]:
-        segment = self._segment()
+        segments = self._segments()
         if not self.stored:
-            return [BeginResponse(record=self._record, segments=(segment,) if segment else ())]
-        if segment is None:
-            return []
-        running: Status | None = "in_progress" if self._status == "queued" else None
-        self._status = "in_progress"
-        return [
-            AppendEvents(
-                response_id=self._record.id, expected_version=segment.first, segment=segment, status=running
-            )
-        ]
+            return [BeginResponse(record=self._record, segments=tuple(segments))]
+        return self._appended(segments)
 
-    def _segment(self) -> Segment | None:
-        events = self._under_way = self._waiting
-        self._waiting = []
-        self._more = anyio.Event()
-        if not events:
-            return None
-        segment = Segment(first=self._version, count=len(events), payload=encode_events(events))
+    def _appended(self, segments: Sequence[Segment]) -> list[Change]:
+        changes: list[Change] = []
+        for segment in segments:
+            running: Status | None = "in_progress" if self._status == "queued" else None
+            self._status = "in_progress"
+            changes.append(
+                AppendEvents(
+                    response_id=self._record.id,
+                    expected_version=segment.first,
+                    segment=segment,
+                    status=running,
+                )
+            )
+        return changes
+
+    def _segments(self) -> list[Segment]:
+        """All that waits; it is under way until it is written."""
+        if self._waiting:
+            self._cut()
+        self._under_way, self._full = self._full, []
+        return list(self._under_way)
+
+    def _cut(self) -> None:
+        """Make a segment of what has waited longest."""
+        events = self._waiting[:LONGEST_SEGMENT]
+        del self._waiting[:LONGEST_SEGMENT]
+        self._full.append(Segment(first=self._version, count=len(events), payload=encode_events(events)))
         self._version += len(events)
-        return segment
 
 
 def _begins_a_call(event: LogEvent) -> bool:

@@ -16,6 +16,9 @@ from callboard.domain.delta import BlockStarted, GenerationStarted
 from callboard.domain.turn import ToolFinished, TurnEvent
 from callboard.domain.turn_log import LogEvent
 
+_BOUNDARIES = frozenset((ToolFinished, GenerationStarted, BlockStarted))
+"""What `Telling` looks at more closely; nearly all events are deltas."""
+
 
 class Reader(Protocol):
     """Who is shown a turn's events."""
@@ -70,7 +73,7 @@ class Telling:
             return
         logged = told = 0
         for place, event in enumerate(events):
-            if recorder is not None and self._is_boundary(event):
+            if type(event) in _BOUNDARIES and recorder is not None and self._is_boundary(event):
                 self.log(events[logged : place + 1])
                 logged = place + 1
                 await self.show(events[told:place])

@@ -17,6 +17,7 @@ from callboard.errors import CallboardError, ConfigurationError, UpstreamError
 COMMANDS: Mapping[str, str] = {
     "ask": "answer one question, streamed to the terminal",
     "chat": "hold a conversation in the terminal",
+    "configure": "write the configuration file, by flags or by questions",
     "serve": "serve the HTTP API until it is told to stop",
     "bench": "put load on any OpenAI-compatible endpoint and measure it",
     "keys": "make, list and revoke client keys",
@@ -27,6 +28,9 @@ COMMANDS: Mapping[str, str] = {
     "version": "print the version",
 }
 """Each is a module of `callboard.cli`, imported when it is used."""
+
+SYNONYMS: Mapping[str, str] = {"--version": "version", "start": "serve"}
+"""Other names of commands, which older scripts know."""
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -41,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     _accept_every_character()
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _plain(sys.argv[1:] if argv is None else argv)
     name = _command(words[:1])
     command = importlib.import_module(f"callboard.cli.{name}")
     parser = argparse.ArgumentParser(prog=f"callboard {name}", description=COMMANDS[name], allow_abbrev=False)
@@ -69,16 +73,25 @@ def _accept_every_character() -> None:
             stream.reconfigure(errors=errors)
 
 
+def _plain(words: Sequence[str]) -> list[str]:
+    """The arguments without synonyms; ``help COMMAND`` is ``COMMAND --help``."""
+    first, *rest = words or [""]
+    if first == "help":
+        return [*_plain(rest[:1]), "--help"]
+    return [SYNONYMS.get(first, first), *rest] if words else []
+
+
 def _command(words: Sequence[str]) -> str:
     """The command's name; ends the process with help or a usage error where there is none."""
-    lines = "\n".join(f"  {name:<9}{summary}" for name, summary in COMMANDS.items())
+    lines = "\n".join(f"  {name:<11}{summary}" for name, summary in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="callboard",
         description="The durable runtime for LLM assistants.",
-        epilog=f"commands:\n{lines}\n\n`callboard COMMAND --help` tells more.",
+        epilog=f"commands:\n{lines}\n\n`callboard help COMMAND` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("command", choices=tuple(COMMANDS), metavar="COMMAND", help="what to do; see below")
     chosen: str = parser.parse_args(words).command
     return chosen

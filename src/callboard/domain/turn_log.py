@@ -185,6 +185,8 @@ def decode_events(data: bytes) -> list[LogEvent]:
 
 def _written(event: LogEvent) -> _Written:
     match event:
+        case TextDelta() | ThinkingDelta() | ArgumentsDelta():  # nearly all there is
+            return event
         case BlockStarted():
             return _Block(index=event.index, block=Raw(encode_block(event.block)))
         case ToolStarted():

@@ -220,7 +220,9 @@ class OpenAIAnswer:
         An error waits until the events before it were handed out, whichever pieces they came in.
         """
         if self._complete:
-            await self._read_rest()
+            self._over = True
+            if not self._response.over:
+                await self._read_rest()
         try:
             while not self._ready and not self._over:
                 await self._read_piece()
@@ -250,7 +252,6 @@ class OpenAIAnswer:
         An upstream that does not end its answer costs the connection, and a caller that wants to hear of the
         end a quarter of a second; the last event has been handed out already.
         """
-        self._over = True
         with anyio.move_on_after(REST_S), suppress(UpstreamError):
             async for _ in self._response:
                 pass

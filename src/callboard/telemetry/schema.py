@@ -204,7 +204,11 @@ REQUEST_CLOSED = Event(
     "info",
     "A request is over, however it ended; one line for each. At level WARN where the status is 500 or above.",
     (
-        Field("route", "string", "the door it came through"),
+        Field(
+            "route",
+            "string",
+            "the path it came to, or what of ours asked: a method of the runtime, `background`, `chat_title`",
+        ),
         Field("key_id", "string", "the client key it came with, where one was needed"),
         Field("status", "integer", "HTTP status sent; 499 where the client left first"),
         Field("stream", "boolean", "whether the answer was streamed"),

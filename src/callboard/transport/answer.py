@@ -76,6 +76,11 @@ class Answer:
         """Header fields in order, names in lower case."""
         return tuple((name.decode("latin-1"), _text(value)) for name, value in self._fields)
 
+    @property
+    def over(self) -> bool:
+        """See the protocol."""
+        return self._source.over
+
     def header(self, name: str) -> str | None:
         """The first field of this lower-case name, None where there is none."""
         wanted = name.encode("latin-1")

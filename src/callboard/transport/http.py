@@ -129,6 +129,10 @@ class HttpResponse(Protocol):
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Header fields in order, names in lower case."""
 
+    @property
+    def over(self) -> bool:
+        """Whether its connection has been given back, so that nothing is lost with what was not read."""
+
     def header(self, name: str) -> str | None:
         """The first field of this lower-case name, None where there is none."""
 

@@ -20,17 +20,23 @@ FROM responses AS r
 JOIN inputs AS i ON i.response = r.seq
 LEFT JOIN responses AS previous ON previous.seq = r.previous
 """
-# One statement, because between any two the thread gives way to the event loop and waits for its turn again.
+# One statement, because between any two the thread gives way to the event loop and waits for its turn again;
+# and one of a single row, because what is inserted from a SELECT of the same table is put aside first.
 _BEGIN = """
 INSERT INTO responses (seq, id, tenant, status, created_at_s, finished_at_s, model, background,
                        previous, root, conversation_id, version, bytes, owner, produced)
-SELECT next.seq, :id, :tenant, :status, :created_at_s, :finished_at_s, :model, :background,
-       parent.seq, coalesce(parent.root, next.seq), :conversation_id, :version, :bytes, :owner, :produced
-FROM (SELECT coalesce(max(seq), 0) + 1 AS seq FROM responses) AS next
-LEFT JOIN responses AS parent ON parent.id = :previous_id AND parent.tenant = :tenant AND NOT parent.deleted
-WHERE :previous_id IS NULL OR parent.seq IS NOT NULL
+VALUES (
+    (SELECT coalesce(max(seq), 0) + 1 FROM responses),
+    :id, :tenant, :status, :created_at_s, :finished_at_s, :model, :background,
+    (SELECT seq FROM responses WHERE id = :previous_id AND tenant = :tenant AND NOT deleted),
+    coalesce(
+        (SELECT root FROM responses WHERE id = :previous_id AND tenant = :tenant AND NOT deleted),
+        (SELECT coalesce(max(seq), 0) + 1 FROM responses)
+    ),
+    :conversation_id, :version, :bytes, :owner, :produced
+)
 ON CONFLICT (id) DO NOTHING
-RETURNING seq
+RETURNING seq, previous
 """
 _CHAIN = """
 WITH RECURSIVE chain (seq, previous, distance) AS (
@@ -55,7 +61,7 @@ def begin(connection: apsw.Connection, change: BeginResponse, owner: str) -> Non
     """Do ``change``; ``owner`` keeps it alive if it is live."""
     record = change.record
     given, produced = encode_messages(record.input), encode_messages(record.produced)
-    number = connection.execute(
+    begun = connection.execute(
         _BEGIN,
         {
             "id": record.id,
@@ -73,9 +79,11 @@ def begin(connection: apsw.Connection, change: BeginResponse, owner: str) -> Non
             "produced": produced,
         },
     ).get
-    if number is None:
-        known = connection.execute("SELECT 1 FROM responses WHERE id = ?", (record.id,)).get
-        raise no_response(record.previous_id or "") if known is None else taken("response", record.id)
+    if begun is None:
+        raise taken("response", record.id)
+    number, previous = begun
+    if record.previous_id is not None and previous is None:
+        raise no_response(record.previous_id)
     connection.execute(
         "INSERT INTO inputs (response, request, input) VALUES (?, ?, ?)", (number, record.request, given)
     )

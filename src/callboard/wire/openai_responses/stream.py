@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -34,7 +35,6 @@ from callboard.domain.delta import (
     ArgumentsDelta,
     BlockStarted,
     BlockStopped,
-    GenerationEvent,
     GenerationStarted,
     GenerationStopped,
     SignatureDelta,
@@ -98,6 +98,17 @@ _THINKING = _Kind(
 )
 _REDACTED = _Kind()
 _CALL = _Kind(content="response.function_call_arguments", field="arguments")
+_BesidesText: TypeAlias = (
+    ArgumentsDelta
+    | ThinkingDelta
+    | SignatureDelta
+    | BlockStarted
+    | BlockStopped
+    | GenerationStarted
+    | GenerationStopped
+)
+"""The events of a generation but `TextDelta`."""
+
 UNLOGGED = b',"logprobs":[]}\n\n'
 """The end of a delta of text without log probabilities."""
 
@@ -144,27 +155,26 @@ class ResponseEncoder:
         `TurnBroken` is an end, like `finish` and `fail`.
         """
         match event:
-            case TextDelta() | ArgumentsDelta() | ThinkingDelta():  # nearly all there is
+            case TextDelta():  # nearly all there is
                 self._fold.apply(event)
-                return self._told(event)
+                told = self._piece(event.text, event.logprobs)
             case ToolStarted() | ToolFinished():
-                return self._settle("completed")
+                told = self._settle("completed")
             case RoundEnded():
-                return b""
+                told = b""
             case TurnInterrupted():
                 # What was told of a generation stands, and the rest of it is lost: the one case where an item
                 # that is incomplete is not the last.
-                return self._cut_off()
+                told = self._cut_off()
             case TurnBroken():
-                return self._break_off(event)
+                told = self._break_off(event)
             case _:
                 self._fold.apply(event)
-                return self._told(event)
+                told = self._told(event)
+        return told
 
-    def _told(self, event: GenerationEvent) -> bytes:
+    def _told(self, event: _BesidesText) -> bytes:
         match event:
-            case TextDelta():
-                told = self._piece(event.text, event.logprobs)
             case ArgumentsDelta():
                 # White space before an object means nothing, and nothing but white space an empty object.
                 text = event.partial_json
