@@ -24,14 +24,37 @@ LAYERS: dict[str, set[str]] = {
     "transport": set(),
     "limits": {"domain"},
     "store": {"domain"},
-    "tools": {"domain"},
+    "tools": {"domain", "transport"},
     "providers": {"domain", "wire", "transport"},
     "actors": {"kernel", "domain", "providers", "tools", "limits", "store"},
     "chats": {"domain", "wire", "transport", "providers", "store"},
     "config": {"domain"},
     "telemetry": {"kernel", "domain", "limits", "config"},
-    "wiring": {"kernel", "domain", "providers", "tools", "limits", "store", "actors", "config", "transport"},
-    "runtime": {"kernel", "domain", "providers", "tools", "store", "actors", "config", "telemetry", "wiring"},
+    "tool_wiring": {"kernel", "domain", "tools", "actors", "config"},
+    "wiring": {
+        "kernel",
+        "domain",
+        "providers",
+        "tools",
+        "limits",
+        "store",
+        "actors",
+        "config",
+        "transport",
+        "tool_wiring",
+    },
+    "runtime": {
+        "kernel",
+        "domain",
+        "providers",
+        "tools",
+        "store",
+        "actors",
+        "config",
+        "telemetry",
+        "wiring",
+        "tool_wiring",
+    },
     "serving": {
         "kernel",
         "domain",
@@ -60,7 +83,9 @@ CONFINED = {
     "apsw": {"store"},
     "structlog": {"telemetry"},
     "uvicorn": set(),
-    "mcp": {"tools", "actors"},
+    "mcp": {"tools"},
+    "mcp_types": {"tools"},
+    "pydantic": {"tools"},
     "rich": {"cli"},
     "httpx": set(),
     "xllamacpp": {"providers"},
@@ -103,6 +128,13 @@ def test_imports_follow_the_arrows(path: Path) -> None:
                 assert target in allowed, f"{name_of(path)} imports {name}: {layer} may not import {target}"
         elif top in CONFINED:
             assert layer in CONFINED[top], f"{name_of(path)} imports {top}"
+
+
+def test_the_mcp_sdk_stays_in_its_folder() -> None:
+    for path in FILES:
+        if not name_of(path).startswith("tools/mcp/"):
+            tops = {name.partition(".")[0] for name in imports_of(ast.parse(path.read_text()))}
+            assert not tops & {"mcp", "mcp_types", "pydantic"}, name_of(path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

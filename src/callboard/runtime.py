@@ -14,6 +14,7 @@ from contextlib import (
 from functools import partial
 from pathlib import Path
 
+from anyio import create_task_group, move_on_after, sleep
 from msgspec.structs import replace
 
 from callboard.actors.archivist import Archivist
@@ -21,7 +22,8 @@ from callboard.actors.assistant import Abandon, Assistant, Respond
 from callboard.actors.order import Keeping, TurnOrder
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.rate_limiter import Accounts, GetAccounts, RateLimiter
-from callboard.actors.tool_runner import RunTool
+from callboard.actors.tool_host import HostState
+from callboard.actors.tool_runner import ListHosts, RunTool, ToolRunner
 from callboard.config import Config, load
 from callboard.config.load import ConfigSource
 from callboard.domain.arguments import tool_use
@@ -30,9 +32,9 @@ from callboard.domain.fold import Fold
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, user_text
 from callboard.domain.meter import Meter
-from callboard.domain.observation import Observation
 from callboard.domain.preferences import AUTO, ModelPreferences
 from callboard.domain.principal import LOCAL
+from callboard.domain.sampling import Originator
 from callboard.domain.tools import ToolOutcome, ToolReport
 from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
 from callboard.domain.usage import Usage
@@ -44,13 +46,17 @@ from callboard.telemetry import schema
 from callboard.telemetry.libraries import library_logs
 from callboard.telemetry.logging import Log, open_log
 from callboard.telemetry.observer import observe_bug, observe_domain, observe_kernel, observe_ledger
-from callboard.tools.function import FunctionTool, FunctionTools
-from callboard.tools.process import ProcessTools
+from callboard.tool_wiring import own_sources
+from callboard.tools.context import CallOrigin
+from callboard.tools.function import FunctionTool
 from callboard.tools.source import ToolSource, reports_of
 from callboard.wiring import Wiring, new_id, wire
 
 LINES_WAIT_S = 0.01
 """So long closing lines may wait for others, to be written with them."""
+
+SERVERS_WAIT_S = 5.0
+"""So long those who ask only once wait for MCP servers to start."""
 
 LOG_SCHEMA = schema.VERSION
 """Version of the log's schema; docs/log.md."""
@@ -102,6 +108,11 @@ class Runtime:
     def providers(self) -> ActorRef[ProviderSystem]:
         """Decides who serves a model."""
         return self.system.ref(self.wiring.provider_system)
+
+    @property
+    def tool_runner(self) -> ActorRef[ToolRunner]:
+        """Runs our own tools, and knows the MCP servers."""
+        return self.system.ref(self.wiring.tool_runner)
 
     @property
     def archivist(self) -> ActorRef[Archivist]:
@@ -187,8 +198,16 @@ class Runtime:
         return await self.limiter.ask(GetAccounts())
 
     async def tools(self) -> tuple[ToolReport, ...]:
-        """How every tool stands, those that no model is offered too, source by source."""
-        return tuple([each for source in self._sources for each in await reports_of(source)])
+        """How every tool of this process stands, those that no model is offered too, source by source."""
+        found: dict[int, tuple[ToolReport, ...]] = {}
+
+        async def ask(place: int, source: ToolSource) -> None:
+            found[place] = await reports_of(source)
+
+        async with create_task_group() as tasks:
+            for place, source in enumerate(self._sources):
+                tasks.start_soon(ask, place, source)
+        return tuple(each for place in sorted(found) for each in found[place])
 
     async def call_tool(self, name: str, arguments: str) -> ToolOutcome:
         """Run a tool as a turn would: checked, within its time, its result cut where it is too long.
@@ -198,7 +217,22 @@ class Runtime:
             arguments: A JSON object.
         """
         call = tool_use(new_id("call_"), name, arguments)
-        return await self.system.ref(self.wiring.tool_runner).ask(RunTool(call=call))
+        meter = Meter(new_id("req_"), "tool", time.perf_counter_ns)
+        origin = CallOrigin(request_id=meter.request_id, tenant=LOCAL.tenant, asker=Originator(LOCAL, meter))
+        return await self.tool_runner.ask(RunTool(call=call, origin=origin))
+
+    async def tool_servers(self) -> tuple[HostState, ...]:
+        """The MCP servers, as they are at this moment."""
+        return await self.tool_runner.ask(ListHosts())
+
+    async def settled_servers(self, within_s: float = SERVERS_WAIT_S) -> tuple[HostState, ...]:
+        """The MCP servers when none is starting any more, or after so long: for those who ask only once."""
+        with move_on_after(within_s):
+            while any(  # noqa: ASYNC110 - how servers are is asked
+                each.state == "starting" for each in await self.tool_servers()
+            ):
+                await sleep(0.02)
+        return await self.tool_servers()
 
     def snapshot(self) -> Mapping[str, object]:
         """The supervision tree, live, as plain values."""
@@ -309,16 +343,6 @@ async def _collect(events: AsyncIterator[TurnEvent]) -> Reply:
     )
 
 
-def _own_sources(
-    config: Config, tools: Sequence[FunctionTool[..., object]], observe: Callable[[Observation], None]
-) -> Iterator[ToolSource]:
-    """Functions that were handed to us, and programs that the configuration names."""
-    if tools:
-        yield FunctionTools(tools)
-    if config.tools:
-        yield ProcessTools(config.tools, environ=os.environ, observe=observe)
-
-
 @asynccontextmanager
 async def open_runtime(
     config: ConfigSource = None,
@@ -350,7 +374,7 @@ async def open_runtime(
         folder = Path.cwd() if chosen.path is None else chosen.path.parent
         async with open_store(chosen.store.url, folder) as store:
             observe = partial(observe_domain, lines)
-            every = (*_own_sources(chosen, tools, observe), *sources)
+            every = (*own_sources(chosen, tools, observe), *sources)
             wiring = wire(
                 chosen,
                 sources=every,
@@ -363,7 +387,8 @@ async def open_runtime(
                 async with open_system(
                     wiring.tree, observe=lambda event: observe_kernel(lines, event)
                 ) as system:
-                    yield Runtime(chosen, wiring, system, lines, has_tools=bool(every), sources=every)
+                    has_tools = bool(every or chosen.mcp.servers)
+                    yield Runtime(chosen, wiring, system, lines, has_tools=has_tools, sources=every)
     finally:
         if log is None:
             lines.close()

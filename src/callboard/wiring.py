@@ -5,7 +5,8 @@ The tree, in starting order (stopping is the reverse)::
     callboard
     ├── rate_limiter         limits and ledger
     ├── provider_system      routes, health, grants                     asks rate_limiter
-    ├── tool_runner          the runtime's own tools
+    ├── tool_runner          the runtime's own tools; holds a tool_host for each MCP server,
+    │                        which asks provider_system where its server asks for a generation
     ├── archivist            the only writer of the store
     ├── key_keeper           what is known of client keys               reads the store
     ├── assistants
@@ -36,7 +37,7 @@ from callboard.actors.key_keeper import KeyKeeper
 from callboard.actors.order import AssistantSpec
 from callboard.actors.provider_system import ProviderSystem, Upstreams
 from callboard.actors.rate_limiter import RateLimiter, Till
-from callboard.actors.sampling import SamplingConfig, SamplingManager
+from callboard.actors.sampling import SamplingManager
 from callboard.actors.titler import Titler
 from callboard.actors.tool_runner import ToolRunner
 from callboard.config import (
@@ -67,6 +68,7 @@ from callboard.store.key_register import KeyRegister
 from callboard.store.records import RetentionPolicy
 from callboard.store.store import Store
 from callboard.store.watch import Watch
+from callboard.tool_wiring import wire_tools
 from callboard.tools.source import ToolSource
 from callboard.transport.http import Timeouts
 
@@ -137,14 +139,14 @@ def wire(
         registry: The kinds of provider; those that come with Callboard by default.
 
     Raises:
-        ConfigurationError: A provider's settings do not suit it.
+        ConfigurationError: A provider's settings do not suit it, or two tools have one name.
     """
     handlers = _handlers(config, registry or default_registry())
     routes = RouteTable(config.models, providers=handlers, catch_all=config.default_provider)
     keys, watch, adrift = KeyRegister(store, time.time), Watch(), Adrift()
     limiter = Child(name="rate_limiter", start=partial(RateLimiter, _till(config, keys, on_line)))
     providers = _provider_system(routes, handlers, observe, limiter)
-    tools = Child(name="tool_runner", start=partial(ToolRunner, tuple(sources), observe=observe))
+    tools, sampling = wire_tools(config, sources, observe, providers)
     archivist = Child(name="archivist", start=partial(Archivist, store, watch.written))
     cast = Cast(
         providers=providers,
@@ -175,7 +177,7 @@ def wire(
         routes=routes,
         relaying=frozenset(name for name, handler in handlers.items() if _relays(handler)),
         handlers=handlers,
-        sampling=SamplingManager(SamplingConfig(client_configs=config.models), observe=observe),
+        sampling=sampling,
     )
 
 

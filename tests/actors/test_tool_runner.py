@@ -16,6 +16,7 @@ from callboard.actors.tool_runner import ListTools, RunTool, ToolRunner
 from callboard.domain.arguments import tool_use
 from callboard.domain.message import text_of
 from callboard.domain.observation import Observation, ToolProgressed
+from callboard.domain.tools import ToolDefinition, ToolOutcome
 from callboard.kernel import ActorRef, Child, Supervisor, open_system
 from callboard.tools.context import CallOrigin, ToolContext
 from callboard.tools.function import FunctionTool, FunctionTools
@@ -97,3 +98,37 @@ async def test_unknown_tools_and_bad_arguments_are_results() -> None:
     assert "There is no tool named 'who'" in text_of(unknown.content)
     assert "unknown field `a`" in text_of(unfit.content)
     assert "not a JSON object" in text_of(junk.content)
+
+
+class Slow(FunctionTools):
+    """Says what it has when it is let."""
+
+    def __init__(self, tools: Sequence[FunctionTool[..., object]]) -> None:
+        super().__init__(tools)
+        self.ready = anyio.Event()
+
+    async def definitions(self) -> tuple[ToolDefinition, ...]:
+        await self.ready.wait()
+        return await super().definitions()
+
+
+async def test_a_source_that_is_slow_keeps_no_start_waiting_and_its_calls_wait_for_it() -> None:
+    slow = Slow([whose])
+    start = partial(ToolRunner, [slow], observe=lambda _: None, start_s=0.01)
+    child = Child(name="tool_runner", start=start)
+    outcomes: list[ToolOutcome] = []
+    with anyio.fail_after(10):
+        async with open_system(Supervisor(name="root", children=(child,)), observe=lambda _: None) as system:
+            tools = system.ref(child)
+            assert await tools.ask(ListTools()) == ()
+
+            async def run() -> None:
+                outcomes.append(await tools.ask(call("whose")))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run)
+                await anyio.wait_all_tasks_blocked()
+                assert outcomes == []
+                slow.ready.set()
+            assert [each.name for each in await tools.ask(ListTools())] == ["whose"]
+    assert not outcomes[0].is_error

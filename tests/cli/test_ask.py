@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import SCRIPTED, UNREACHABLE, callboard, complaint
+from tests.fakes.mcp_servers import RAW
 
 
 def test_the_local_model_answers_without_any_configuration(tmp_path: Path) -> None:
@@ -67,3 +69,19 @@ def test_a_provider_out_of_reach_is_one_line(tmp_path: Path) -> None:
     done = callboard(tmp_path, "ask", "hi", config=UNREACHABLE)
     assert done.returncode == 1
     assert "no connection to the upstream could be made" in complaint(done)
+
+
+def test_the_one_question_waits_for_servers_that_start(tmp_path: Path) -> None:
+    config = f"""
+[providers.s]
+kind = "scripted"
+script = {{ replies = [{{ steps = [{{ do = "tool", name = "count", arguments = {{}} }}] }}] }}
+[models.m]
+provider = "s"
+[mcp.servers.raw]
+command = '{sys.executable}'
+args = ["-I", "-S", '{RAW}', "honest"]
+"""
+    done = callboard(tmp_path, "ask", "--json", "hi", config=config)
+    (run,) = json.loads(done.stdout)["reply"]["tool_runs"]
+    assert [each["text"] for each in run["result"]["content"]] == ["1"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from tests.cli.command import SCRIPTED, UNREACHABLE, callboard
+from tests.fakes.mcp_servers import RAW
 
 
 def test_a_good_configuration_is_good_throughout(tmp_path: Path) -> None:
@@ -48,3 +50,18 @@ def test_a_store_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None
         said = [line for line in (done.stdout + done.stderr).splitlines() if "is no database" in line]
         assert len(said) == 1
         assert "Traceback" not in done.stderr
+
+
+def test_every_mcp_server_is_listed_with_its_state(tmp_path: Path) -> None:
+    servers = f"""
+[mcp.servers.good]
+command = '{sys.executable}'
+args = ["-I", "-S", '{RAW}', "honest"]
+[mcp.servers.bad]
+command = "no-such-command-here"
+"""
+    done = callboard(tmp_path, "doctor", config=SCRIPTED + servers)
+    assert done.returncode == 1
+    good, bad = done.stdout.splitlines()[-2:]
+    assert good == "ok   MCP server good (11 tools, protocol 2025-06-18)"
+    assert bad == "FAIL MCP server bad: its command is not to be found, or not executable"

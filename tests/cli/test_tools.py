@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import SCRIPTED, callboard, complaint
+from tests.fakes.mcp_servers import RAW
 from tests.tools.programs import PYTHON, program
 
 
@@ -154,3 +156,13 @@ provider = "demo"
     text = "\n".join(lines)
     assert "Ada" not in text
     assert "secret-canary" not in text
+
+
+def test_call_runs_a_tool_of_a_server_that_has_to_start_first(tmp_path: Path) -> None:
+    server = f"""
+[mcp.servers.raw]
+command = '{sys.executable}'
+args = ["-I", "-S", '{RAW}', "honest"]
+"""
+    done = callboard(tmp_path, "tools", "call", "raw__echo", '{"a": 1}', config=SCRIPTED + server)
+    assert (done.returncode, done.stdout) == (0, '{"a": 1}\n')

@@ -154,7 +154,5 @@ def test_a_named_mcp_file_is_a_notice_and_no_error(tmp_path: Path) -> None:
     missing = 'MCP_SERVERS_CONFIG_PATH: the file "servers.json" does not exist'
     assert load(None, environ=environ, cwd=tmp_path).notices == (missing,)
     (tmp_path / "servers.json").write_text("{}")
-    unread = (
-        'MCP_SERVERS_CONFIG_PATH: the file "servers.json" is not read: MCP servers come in a later release'
-    )
-    assert load(None, environ=environ, cwd=tmp_path).notices == (unread,)
+    empty = 'the file "servers.json" has no table mcpServers'
+    assert load(None, environ=environ, cwd=tmp_path).notices == (empty,)

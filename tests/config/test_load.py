@@ -248,10 +248,6 @@ def test_a_config_is_given_back_as_it_is(tmp_path: Path) -> None:
             '[server]\ntrusted_proxies = ["10.0.0.0/8", "proxy"]\n',
             'callboard.toml:2: [server] trusted_proxies: "proxy": expected an address or a network',
         ),
-        (
-            '[mcp.servers.x]\ncommand = "x"\n',
-            "callboard.toml:1: [mcp]: MCP servers come in a later release; remove this section until then",
-        ),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, line: str) -> None:
@@ -262,7 +258,7 @@ def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, line: s
 
 
 def test_every_problem_is_told_in_the_order_of_lines(tmp_path: Path) -> None:
-    text = '[models.m]\nprovider = "x"\n[server]\nport = "a"\nhots = 1\n[mcp]\n[log]\nfile = "${NOPE}"\n'
+    text = '[models.m]\nprovider = "x"\n[server]\nport = "a"\nhots = 1\n[mpc]\n[log]\nfile = "${NOPE}"\n'
     starts = [line.split(": ")[0] for line in lines_of(tmp_path, text, {"LOG_LEVEL": "loud"})]
     assert starts == ['LOG_LEVEL="loud"', *(f"callboard.toml:{line}" for line in (2, 4, 5, 6, 8))]
 

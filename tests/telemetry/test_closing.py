@@ -10,7 +10,8 @@ from callboard.domain.meter import Meter
 from callboard.domain.observation import RequestClosed, TimeSplit
 from callboard.domain.usage import Usage
 from callboard.telemetry.closing import closing_json, closing_level, closing_logfmt
-from callboard.telemetry.schema import HEAD, REQUEST_CLOSED
+from callboard.telemetry.event import HEAD
+from callboard.telemetry.schema import REQUEST_CLOSED
 from tests.telemetry.logfmt import parse
 
 TIME = "2025-01-01T02:21:00Z"

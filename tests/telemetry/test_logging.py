@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from callboard.config import LogConfig
 from callboard.domain.observation import RequestClosed, TimeSplit
 from callboard.secret import Secret
-from callboard.telemetry import schema
+from callboard.telemetry import schema, tool_events
+from callboard.telemetry.event import HEAD, Level
 from callboard.telemetry.logging import PUT_OFF, REMEMBERED, Log, open_log
 from callboard.telemetry.sink import open_file
 from tests.telemetry.logfmt import parse
@@ -57,11 +58,11 @@ def test_keys_come_in_the_order_of_the_schema(tmp_path: Path) -> None:
         values = dict.fromkeys(reversed(event.names), 1)
         log_to(path, LogConfig(level="debug")).event(event, **values)
     lines = [list(parse(line)) for line in path.read_text().splitlines()]
-    assert lines == [[*schema.HEAD, *event.names] for event in schema.EVENTS]
+    assert lines == [[*HEAD, *event.names] for event in schema.EVENTS]
 
 
 @pytest.mark.parametrize("level,count", [("debug", 4), ("info", 3), ("warn", 2), ("error", 1)])
-def test_lines_below_the_level_are_not_written(tmp_path: Path, level: schema.Level, count: int) -> None:
+def test_lines_below_the_level_are_not_written(tmp_path: Path, level: Level, count: int) -> None:
     path = tmp_path / "log"
     log = log_to(path, LogConfig(level=level))
     events = (schema.ACTOR_STARTED, schema.COMMAND_COMPLETED, schema.DEAD_LETTER, schema.ACTOR_CRASHED)
@@ -72,7 +73,7 @@ def test_lines_below_the_level_are_not_written(tmp_path: Path, level: schema.Lev
 
 
 @pytest.mark.parametrize("level,written", [("info", [200, 499, 502]), ("warn", [502]), ("error", [])])
-def test_the_closing_line_has_its_level(tmp_path: Path, level: schema.Level, written: list[int]) -> None:
+def test_the_closing_line_has_its_level(tmp_path: Path, level: Level, written: list[int]) -> None:
     path = tmp_path / "log"
     log = log_to(path, LogConfig(level=level))
     for status in (200, 499, 502):
@@ -82,9 +83,7 @@ def test_the_closing_line_has_its_level(tmp_path: Path, level: schema.Level, wri
 
 
 @pytest.mark.parametrize("level", ["debug", "error"])
-def test_a_field_that_the_schema_does_not_have_is_a_bug_at_every_level(
-    tmp_path: Path, level: schema.Level
-) -> None:
+def test_a_field_that_the_schema_does_not_have_is_a_bug_at_every_level(tmp_path: Path, level: Level) -> None:
     log = log_to(tmp_path / "log", LogConfig(level=level))
     with pytest.raises(TypeError, match="tolkens"):
         log.event(schema.PROVIDER_RESPONSE, tolkens=1)
@@ -93,7 +92,9 @@ def test_a_field_that_the_schema_does_not_have_is_a_bug_at_every_level(
 def test_content_is_written_only_where_it_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "log"
     for content in (False, True):
-        log_to(path, LogConfig(content=content)).event(schema.EXECUTING_TOOL, name="add", arguments='{"a":1}')
+        log_to(path, LogConfig(content=content)).event(
+            tool_events.EXECUTING_TOOL, name="add", arguments='{"a":1}'
+        )
     hidden, shown = (parse(line)["arguments"] for line in path.read_text().splitlines())
     assert hidden == "[7 bytes, sha256 015abd7f5cc57a2d]"
     assert shown == '{"a":1}'
@@ -102,7 +103,9 @@ def test_content_is_written_only_where_it_is_allowed(tmp_path: Path) -> None:
 def test_secrets_stay_out_even_with_content(tmp_path: Path) -> None:
     path = tmp_path / "log"
     log = log_to(path, LogConfig(content=True))
-    log.event(schema.EXECUTING_TOOL, name=Secret("sk-1"), arguments="https://u:pw@h/?key=1 Bearer abcdefgh")
+    log.event(
+        tool_events.EXECUTING_TOOL, name=Secret("sk-1"), arguments="https://u:pw@h/?key=1 Bearer abcdefgh"
+    )
     assert path.read_text().endswith(' name=*** arguments="https://h/ Bearer ***"\n')
 
 
@@ -113,7 +116,7 @@ def test_lines_are_as_many_as_events_for_any_text(texts: list[str], as_json: boo
         sink_path = f"/dev/fd/{write}"
         log = Log(open_file(sink_path), LogConfig(format="json" if as_json else "logfmt", content=True))
         for text in texts:
-            log.event(schema.EXECUTING_TOOL, name=text, arguments=text, assistant=text)
+            log.event(tool_events.EXECUTING_TOOL, name=text, arguments=text, assistant=text)
         log.close()
         os.write(write, b".")
         data = os.read(read, 1 << 20).decode()[:-1]

@@ -6,8 +6,8 @@ from typing import get_args
 import pytest
 
 from callboard.domain.observation import CommandCompleted, CommandStarted, ProviderAnswered, ToolExecuting
-from callboard.telemetry import schema
-from callboard.telemetry.schema import HEAD, Event
+from callboard.telemetry import schema, tool_events
+from callboard.telemetry.event import HEAD, Event
 from callboard.telemetry.turn_lines import TurnLine, turn_json, turn_logfmt
 from tests.telemetry.logfmt import parse
 
@@ -18,7 +18,7 @@ LINES: dict[str, tuple[TurnLine, Event]] = {
         ProviderAnswered(request_id="req_1", assistant="a", provider="p=1", model="m\n", tokens=150),
         schema.PROVIDER_RESPONSE,
     ),
-    "tool": (ToolExecuting(request_id="req_1", assistant="a", name='"'), schema.EXECUTING_TOOL),
+    "tool": (ToolExecuting(request_id="req_1", assistant="a", name='"'), tool_events.EXECUTING_TOOL),
     "completed": (
         CommandCompleted(request_id="req_1", assistant="a", duration_us=1_500_000),
         schema.COMMAND_COMPLETED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callboard.domain.block import ImageBlock, TextBlock, UrlSource
+from callboard.domain.block import Base64Source, ImageBlock, TextBlock, UrlSource
 from callboard.domain.tools import ToolOutcome
 from callboard.tools.cap import capped
 
@@ -43,3 +43,10 @@ def test_an_error_stays_an_error_and_an_image_an_image() -> None:
     cut = capped(outcome, 1)
     assert cut.is_error
     assert cut.content[0] is image
+
+
+def test_attachments_are_left_out_whole_where_they_are_too_much() -> None:
+    image = ImageBlock(source=Base64Source(media_type="image/png", data="A" * 3_000_000))
+    small = ImageBlock(source=Base64Source(media_type="image/png", data="A" * 1000))
+    shown = capped(ToolOutcome(content=(image, image, small))).content
+    assert shown == (image, TextBlock(text="[an attachment of 3000000 bytes was left out]"), small)

@@ -7,7 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+import callboard
 from callboard.domain.message import text_of
+from callboard.errors import ConfigurationError
 from callboard.providers.script import Text, Tool
 from tests.fakes.company import Stage, company, replies
 from tests.tools.programs import PYTHON, Signs, exists, gone, program
@@ -87,3 +89,32 @@ async def test_a_broken_tool_keeps_nobody_from_starting(tmp_path: Path) -> None:
     assert reply.text == "There is none."
     assert (report.state, report.reason) == ("unavailable", "--usage ended with exit status 1")
     assert any('msg="tool unavailable" name=broken' in line for line in stage.lines())
+
+
+async def test_a_program_that_hangs_keeps_neither_the_start_nor_another_program_waiting(
+    tmp_path: Path,
+) -> None:
+    hangs = program(tmp_path, usage_code="import time; time.sleep(600)", name="hangs")
+    greet = program(tmp_path)
+    calls = [Tool(name="greet", arguments={"name": "Ada"})]
+    stage = Stage(demo=replies(calls, [Text(text="Done.")]))
+    with anyio.fail_after(30):
+        async with company(stage, config=tools(hangs, greet)) as runtime:
+            assert not any('msg="tool unavailable"' in line for line in stage.lines())
+            reply = await runtime.ask("default", "go")
+            while not any('msg="tool unavailable" name=hangs' in line for line in stage.lines()):
+                await anyio.sleep(0.01)
+    assert reply.text == "Done."
+    assert not reply.tool_runs[0].result.is_error
+    assert [each.name for each in stage.handlers["demo"].calls[0].request.tools] == ["greet"]
+
+
+async def test_a_program_and_a_function_of_one_name_are_refused_at_the_start(tmp_path: Path) -> None:
+    @callboard.tool
+    async def greet() -> None:
+        """Greet."""
+
+    stage = Stage(demo=replies())
+    with anyio.fail_after(20), pytest.raises(ConfigurationError, match="two tools are named 'greet'"):
+        async with company(stage, config=tools(program(tmp_path)), tools=[greet]):
+            raise AssertionError("it does not start")

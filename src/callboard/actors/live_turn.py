@@ -219,15 +219,12 @@ class LiveTurn:
         choice = self._order.request.tool_choice
         if choice is not None and choice.mode == "none":
             return ()
-        clients = {tool.name for tool in self._order.request.tools}
-        allowed = self._spec.tools
-        return tuple(
-            tool
-            for tool in await self._company.tools.ask(ListTools())
-            if tool.name not in clients
-            and (allowed is None or tool.name in allowed)
-            and self._order.principal.may_call(tool.name)
+        listing = ListTools(
+            assistants=self._spec.tools,
+            keys=self._order.principal.tools,
+            besides=frozenset(tool.name for tool in self._order.request.tools),
         )
+        return await self._company.tools.ask(listing)
 
     # --- the steps
     # ------------------------------------------------------------------------------------------
@@ -285,13 +282,13 @@ class LiveTurn:
         )
         places = CapacityLimiter(PARALLEL_CALLS)
         offered = step.state.policy.own_tools
-        tenant = self._order.principal.tenant
+        principal = self._order.principal
 
         async def run(call: ToolUseBlock) -> None:
             async with places:
                 again = call.id in started
                 result = await run_tool(
-                    self._company, self._meter, call, offered=offered, again=again, tenant=tenant
+                    self._company, self._meter, call, principal=principal, offered=offered, again=again
                 )
             results[call.id] = result
             await self._telling.tell((ToolFinished(name=call.name, result=result),))

@@ -9,6 +9,8 @@ from callboard.actors.tool_runner import RunTool
 from callboard.domain.block import ToolResultBlock, ToolUseBlock
 from callboard.domain.meter import Meter
 from callboard.domain.observation import ToolExecuted, ToolExecuting
+from callboard.domain.principal import Principal
+from callboard.domain.sampling import Originator
 from callboard.providers.tool_results import tool_result
 from callboard.tools.context import CallOrigin
 from callboard.tools.source import unknown_tool
@@ -19,9 +21,9 @@ async def run_tool(
     meter: Meter,
     call: ToolUseBlock,
     *,
+    principal: Principal,
     offered: Collection[str],
     again: bool,
-    tenant: str,
 ) -> ToolResultBlock:
     """What ``call`` came to, for the model; whatever goes wrong is a result too.
 
@@ -29,15 +31,20 @@ async def run_tool(
         company: Who runs it, and who watches.
         meter: The turn's account.
         call: By the model.
+        principal: Whoever the turn is for.
         offered: Tools of ours that the model was told of; no other one is run, whoever names it.
         again: It was begun before, and nobody knows what it came to.
-        tenant: Whose turn it is.
     """
     request_id, assistant = meter.request_id, meter.assistant or ""
     company.observe(ToolExecuting(request_id=request_id, assistant=assistant, name=call.name))
     since_us = meter.elapsed_us()
     if call.name in offered:
-        origin = CallOrigin(request_id=request_id, response_id=meter.response_id or "", tenant=tenant)
+        origin = CallOrigin(
+            request_id=request_id,
+            response_id=meter.response_id or "",
+            tenant=principal.tenant,
+            asker=Originator(principal, meter),
+        )
         outcome = await company.tools.ask(RunTool(call=call, again=again, origin=origin))
     else:
         outcome = unknown_tool(call.name, offered)

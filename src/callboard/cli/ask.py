@@ -42,6 +42,7 @@ def _as_text(word: str) -> str:
 
 async def _ask(config: Config, arguments: argparse.Namespace, text: str) -> None:
     async with open_runtime(config) as runtime:
+        await runtime.settled_servers()  # there is only this one question
         if arguments.json:
             reply = await runtime.ask(arguments.assistant, text, model=arguments.model)
             sys.stdout.write(msgspec.json.encode({"text": reply.text, "reply": reply}).decode() + "\n")

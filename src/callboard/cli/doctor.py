@@ -56,7 +56,12 @@ async def _look(config: Config) -> list[Finding]:
     """Open everything; without its store nothing runs, so then that is all there is to say."""
     try:
         async with open_runtime(config) as runtime:
-            return [await _read_store(runtime), *await _look_at_tools(runtime), *await _ask_each(runtime)]
+            return [
+                await _read_store(runtime),
+                *await _look_at_tools(runtime),
+                *await _ask_each(runtime),
+                *await _await_servers(runtime),
+            ]
     except StoreUnavailable as error:
         return [Finding(subject=f"store {config.store.url}", good=False, advice=str(error))]
 
@@ -99,6 +104,17 @@ async def _ask_each(runtime: Runtime) -> list[Finding]:
             findings.append(Finding(subject=subject, good=False, advice=advice))
         else:
             findings.append(Finding(subject=subject, good=True))
+    return findings
+
+
+async def _await_servers(runtime: Runtime) -> list[Finding]:
+    """Give every MCP server the time to come up, or to fail."""
+    findings = []
+    for each in await runtime.settled_servers(PROBE_SECONDS):
+        up = each.state == "up"
+        detail = f" ({each.tools} tools, protocol {each.protocol})" if up else ""
+        advice = "" if up else each.reason or f"did not start within {PROBE_SECONDS} s"
+        findings.append(Finding(subject=f"MCP server {each.server}{detail}", good=up, advice=advice))
     return findings
 
 

@@ -79,6 +79,7 @@ async def _call(config: Config, arguments: argparse.Namespace) -> int:
     if written.strip() and not is_object(written):
         raise ConfigurationError("the arguments are not a JSON object")
     async with open_runtime(config) as runtime:
+        await runtime.settled_servers()
         outcome = await runtime.call_tool(arguments.name, text)
     if arguments.json:
         content = [Raw(encode_block(each)) for each in outcome.content]

@@ -3,6 +3,7 @@
 from callboard.config.allow_list import AllowedRoute, parse_allowed
 from callboard.config.environment import VARIABLES, Variable
 from callboard.config.load import load, problems
+from callboard.config.mcp_servers import McpServerConfig
 from callboard.config.problems import Problem
 from callboard.config.schema import (
     AssistantConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "LocalProvider",
     "LogConfig",
     "McpConfig",
+    "McpServerConfig",
     "OpenAIProvider",
     "Problem",
     "Provider",

@@ -22,11 +22,6 @@ from callboard.domain.model import ModelSpec
 from callboard.domain.preferences import AUTO
 from callboard.secret import Secret
 
-LATER_SECTIONS = {
-    "mcp": "MCP servers come in a later release",
-}
-"""Sections we know and do not serve yet."""
-
 LATER_SCHEMES = {"store": ("postgresql",), "limits": ("redis",)}
 
 _SQLITE = re.compile(r"sqlite:///[^?#\x00-\x1f]+")

@@ -107,14 +107,14 @@ VARIABLES = (
         "MCP_TOOL_REFRESH_INTERVAL",
         (("mcp", "tool_refresh_seconds"),),
         _number,
-        "seconds between reading lists of MCP tools; kept for a later release",
+        "seconds between reading lists of MCP tools; 0 never",
         "10",
     ),
     Variable(
         "MCP_SERVERS_CONFIG_PATH",
         (("mcp", "servers_config_path"),),
         _text,
-        "an `mcpServers` file; a notice says that it is not read yet",
+        "an `mcpServers` file; what of it cannot be used is skipped with a notice",
         "none",
     ),
     Variable(

@@ -19,8 +19,18 @@ from callboard.config import checks
 from callboard.config.environment import LEVELS, Tree, overlay
 from callboard.config.expansion import expand_tree
 from callboard.config.file import find, parse
+from callboard.config.mcp_servers import McpServerConfig, check_server, read_servers_file
 from callboard.config.models import check_prices, model_spec
-from callboard.config.problems import NAMED_SECTIONS, KeyPath, Problem, Source, choice, suggestion
+from callboard.config.problems import (
+    MCP_SERVERS,
+    NAMED_SECTIONS,
+    KeyPath,
+    Problem,
+    Source,
+    choice,
+    suggestion,
+)
+from callboard.config.sampling import check_sampling
 from callboard.config.schema import (
     AssistantConfig,
     Config,
@@ -44,7 +54,7 @@ from callboard.errors import ConfigurationError
 
 S = TypeVar("S", bound=Struct)
 
-SECTIONS = ("server", "store", "limits", "log", "proxy", *NAMED_SECTIONS)
+SECTIONS = ("server", "store", "limits", "log", "mcp", "proxy", *NAMED_SECTIONS)
 KINDS: Mapping[str, type[ProviderConfig]] = {
     each.kind: each for each in (OpenAIProvider, LocalProvider, ScriptedProvider)
 }
@@ -100,6 +110,7 @@ class _Reading:
 
     def __init__(self, raw: Mapping[str, object], source: Source, environ: Mapping[str, str]) -> None:
         self._source = source
+        self._environ = environ
         self._found: list[Problem] = list(_foreign_sections(raw, source))
         known = {key: value for key, value in raw.items() if key in SECTIONS}
         self._tree: Tree = {}
@@ -115,7 +126,8 @@ class _Reading:
         """The configuration, or None and why not."""
         server, store = self._section("server", ServerConfig), self._section("store", StoreConfig)
         limits, log = self._section("limits", LimitsConfig), self._section("log", LogConfig)
-        mcp, proxy = self._section("mcp", McpConfig), self._section("proxy", ProxyConfig)
+        proxy, servers = self._section("proxy", ProxyConfig), dict(self._mcp_servers())
+        mcp = self._section("mcp", McpConfig)
         providers = dict(self._providers())
         models = dict(self._models())
         assistants = dict(self._assistants(next(iter(self._names("models")), "")))
@@ -135,6 +147,9 @@ class _Reading:
         if self._found:
             # What an environment variable got wrong has no line, and comes first.
             return None, tuple(sorted(self._told_once(), key=lambda each: each.line or 0))
+        by_variable = ("mcp", "servers_config_path") in self._source.variables
+        folder = cwd if path is None or by_variable else path.parent
+        mcp, notices = _with_servers(mcp, servers, self._environ, folder)
         config = Config(
             server=server,
             store=store,
@@ -147,7 +162,7 @@ class _Reading:
             mcp=mcp,
             proxy=proxy,
             path=path,
-            notices=_notices(mcp, cwd),
+            notices=notices,
         )
         return config, ()
 
@@ -186,6 +201,22 @@ class _Reading:
                 yield name, path, table
             else:
                 self._found.append(self._source.problem(path, "a name needs printable characters"))
+
+    def _mcp_servers(self) -> Iterator[tuple[str, McpServerConfig]]:
+        """The servers of ``[mcp.servers]``, which are taken out of the tree."""
+        section = self._tree.get("mcp")
+        tables = section.pop("servers", {}) if isinstance(section, dict) else {}
+        if not isinstance(tables, dict):
+            self._found.append(self._source.problem(MCP_SERVERS, "expected a table for each name"))
+            return
+        for name, raw in tables.items():
+            path = (*MCP_SERVERS, str(name))
+            server = self._table(path, raw, McpServerConfig, name=str(name))
+            if server is not None:
+                self._found += check_server(server, self._source, path)
+                models, place = self._names("models"), (*path, "sampling")
+                self._found += check_sampling(server.sampling, models, self._source, place)
+                yield server.name, server
 
     def _providers(self) -> Iterator[tuple[str, ProviderConfig]]:
         for name, path, raw in self._named("providers"):
@@ -226,11 +257,9 @@ class _Reading:
 
 
 def _foreign_sections(raw: Mapping[str, object], source: Source) -> Iterator[Problem]:
-    """Sections that come later, and keys that are no section."""
+    """Keys that are no section."""
     for key in raw:
-        if key in checks.LATER_SECTIONS:
-            yield source.problem((key,), f"{checks.LATER_SECTIONS[key]}; remove this section until then")
-        elif key not in SECTIONS:
+        if key not in SECTIONS:
             yield source.problem((key,), f"unknown section{suggestion(key, SECTIONS)}")
 
 
@@ -260,9 +289,17 @@ def _fill_in(tree: Tree) -> None:
             provider["base_url"] = provider["base_url"].rstrip("/")
 
 
-def _notices(mcp: McpConfig, cwd: Path) -> tuple[str, ...]:
-    if mcp.servers_config_path is None:
-        return ()
-    exists = (cwd / mcp.servers_config_path).is_file()
-    state = "is not read: MCP servers come in a later release" if exists else "does not exist"
-    return (f'MCP_SERVERS_CONFIG_PATH: the file "{mcp.servers_config_path}" {state}',)
+def _with_servers(
+    mcp: McpConfig, own: Mapping[str, McpServerConfig], environ: Mapping[str, str], folder: Path
+) -> tuple[McpConfig, tuple[str, ...]]:
+    """The servers of both files that are enabled, and what is to be said of the second one."""
+    servers = tuple(own.values())
+    notices: tuple[str, ...] = ()
+    if mcp.servers_config_path is not None:
+        label = mcp.servers_config_path
+        if (folder / label).is_file():
+            found, notices = read_servers_file(folder / label, label, environ, frozenset(own))
+            servers += found
+        else:
+            notices = (f'MCP_SERVERS_CONFIG_PATH: the file "{label}" does not exist',)
+    return replace(mcp, servers=tuple(each for each in servers if each.enabled)), notices

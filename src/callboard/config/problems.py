@@ -15,6 +15,10 @@ NAMED_SECTIONS = ("providers", "models", "assistants", "tools")
 """Sections that hold one table for each NAME."""
 
 
+MCP_SERVERS = ("mcp", "servers")
+"""The section within a section that holds one table for each NAME."""
+
+
 class Problem(Struct, frozen=True, kw_only=True):
     """One mistake. ``str()`` is its line, e.g. ``callboard.toml:12: [server] prot: unknown key``.
 
@@ -59,7 +63,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
 def place(path: KeyPath) -> str:
     """A path as the operator reads it: ``[providers.openai] timeouts.idle_s``."""
-    depth = 2 if path and path[0] in NAMED_SECTIONS else 1
+    depth = 3 if path[:2] == MCP_SERVERS else 2 if path and path[0] in NAMED_SECTIONS else 1
     section = ".".join(path[:depth])
     return " ".join(part for part in (f"[{section}]" if section else "", ".".join(path[depth:])) if part)
 

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from callboard.config.mcp_servers import McpServerConfig
 from callboard.domain.model import ModelSpec
 from callboard.domain.tool_process import ToolProcess
 from callboard.secret import Secret
@@ -281,15 +282,18 @@ class AssistantConfig(Struct, frozen=True, kw_only=True):
 
 
 class McpConfig(Struct, frozen=True, kw_only=True):
-    """What the environment says about MCP; kept for the release that has it.
+    """``[mcp]``: servers of tools.
 
     Attributes:
-        tool_refresh_seconds: How often lists of tools are read again.
-        servers_config_path: An ``mcpServers`` JSON file, None where the environment names none.
+        tool_refresh_seconds: How often lists of tools are read again; 0 never.
+        servers_config_path: An ``mcpServers`` JSON file, from the configuration file's folder or the working
+            directory; its servers come after those of ``[mcp.servers]``.
+        servers: Those of both that are enabled. In the file they are tables, ``[mcp.servers.NAME]``.
     """
 
-    tool_refresh_seconds: float = 10.0
+    tool_refresh_seconds: Annotated[float, Meta(ge=0)] = 10.0
     servers_config_path: str | None = None
+    servers: tuple[McpServerConfig, ...] = ()
 
 
 class ProxyConfig(Struct, frozen=True, kw_only=True):

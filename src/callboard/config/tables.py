@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -88,7 +88,7 @@ def _wrap(wanted: type, value: object) -> object:
 def _expectation(wanted: object, value: object, error: msgspec.ValidationError) -> str:
     """What was expected of ``value``, which ``error`` says it is not."""
     allowed = _literals(wanted)
-    others = tuple(part for part in get_args(wanted) if not _literals(part)) if allowed else ()
+    others = tuple(each for each in get_args(wanted) if not _literals(each) and each is not NoneType)
     if not allowed:
         return _plain(str(error))
     if not others or get_origin(wanted) is Literal:

@@ -244,6 +244,87 @@ class ConfigurationNotice(Struct, frozen=True, kw_only=True):
     text: str
 
 
+class ToolSourceUp(Struct, frozen=True, kw_only=True):
+    """A source of tools can be called.
+
+    Attributes:
+        source: Its configured name.
+        protocol: Version of the protocol that was agreed on.
+        tools: How many tools it has that may be offered.
+    """
+
+    source: str
+    protocol: str
+    tools: int
+
+
+class ToolSourceDown(Struct, frozen=True, kw_only=True):
+    """A source of tools was lost, or could not be reached.
+
+    Attributes:
+        reason: In words of ours.
+        retry_s: Seconds until it is tried again.
+    """
+
+    source: str
+    reason: str
+    retry_s: float
+
+
+class ToolDisabled(Struct, frozen=True, kw_only=True):
+    """A tool is not offered, though its source has it.
+
+    Attributes:
+        tool: The source's own name for it, cut and with everything but printable characters escaped.
+        reason: Why, and what would change it.
+    """
+
+    source: str
+    tool: str
+    reason: str
+
+
+class ToolNameTaken(Struct, frozen=True, kw_only=True):
+    """A tool is shown under its full name alone, because somebody else has had a tool of its plain name.
+
+    Attributes:
+        tool: The source's own name for it.
+        name: What it is shown as.
+    """
+
+    source: str
+    tool: str
+    name: str
+
+
+class ToolSourceRefused(Struct, frozen=True, kw_only=True):
+    """A source of tools asked us for something and did not get it.
+
+    Attributes:
+        request: What it asked for, by its protocol's name.
+        reason: What it was told.
+        untold: How many refusals before this one were not told, because there were too many.
+    """
+
+    source: str
+    request: str
+    reason: str
+    untold: int = 0
+
+
+class ToolSourceSaid(Struct, frozen=True, kw_only=True):
+    """A source of tools wrote something for its operator: on standard error, or as a log notification.
+
+    Attributes:
+        severity: As it says, or ``stderr``.
+        text: One line of it, cut.
+    """
+
+    source: str
+    severity: str
+    text: str
+
+
 Observation: TypeAlias = (
     ServerStarted
     | ServerDraining
@@ -264,4 +345,10 @@ Observation: TypeAlias = (
     | TurnTakenUp
     | AttemptFailed
     | RequestClosed
+    | ToolSourceUp
+    | ToolSourceDown
+    | ToolDisabled
+    | ToolNameTaken
+    | ToolSourceRefused
+    | ToolSourceSaid
 )

@@ -10,8 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from callboard.domain.observation import RequestClosed
+from callboard.telemetry.event import Level
 from callboard.telemetry.render import familiar_text, json_value, logfmt_text, usd
-from callboard.telemetry.schema import REQUEST_CLOSED, Level
+from callboard.telemetry.schema import REQUEST_CLOSED
 
 _DECIMALS = tuple(f".{part:03d}" for part in range(1000))  # a third of the price of formatting them each time
 

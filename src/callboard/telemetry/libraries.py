@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
+from callboard.telemetry.event import Level
 from callboard.telemetry.failure import class_name, whereabouts
 from callboard.telemetry.logging import Log
-from callboard.telemetry.schema import LIBRARY_LOG, Level
+from callboard.telemetry.schema import LIBRARY_LOG
 
 LIBRARIES = {
     "asyncio": logging.WARNING,

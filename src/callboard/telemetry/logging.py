@@ -28,9 +28,9 @@ from callboard.config import LogConfig
 from callboard.domain.observation import RequestClosed
 from callboard.telemetry import schema
 from callboard.telemetry.closing import closing_json, closing_level, closing_logfmt
+from callboard.telemetry.event import CONTEXT, HEAD, SEVERITY, Event, Field, Level
 from callboard.telemetry.redaction import digest, is_secret_key, plain
 from callboard.telemetry.render import Pairs, Plain, Timestamps, go_duration, json_line, logfmt_line, usd
-from callboard.telemetry.schema import CONTEXT, HEAD, SEVERITY, Event, Field, Level
 from callboard.telemetry.sink import Sink, open_file, open_stderr
 from callboard.telemetry.turn_lines import TurnLine, turn_json, turn_logfmt
 

@@ -20,12 +20,18 @@ from callboard.domain.observation import (
     ServerStarted,
     ServerStopped,
     ToolAvailable,
+    ToolDisabled,
     ToolExecuted,
     ToolExecuting,
     ToolGivenUp,
+    ToolNameTaken,
     ToolProcessEnded,
     ToolProgressed,
     ToolRaised,
+    ToolSourceDown,
+    ToolSourceRefused,
+    ToolSourceSaid,
+    ToolSourceUp,
     ToolUnavailable,
     TurnTakenUp,
 )
@@ -42,10 +48,10 @@ from callboard.kernel.lifecycle import (
     WorkFailed,
 )
 from callboard.limits.ledger import LedgerLine
-from callboard.telemetry import schema
+from callboard.telemetry import schema, tool_events
+from callboard.telemetry.event import Event
 from callboard.telemetry.failure import failure_fields
 from callboard.telemetry.logging import Log
-from callboard.telemetry.schema import Event
 
 
 class Row(Struct, frozen=True):
@@ -65,21 +71,21 @@ def _row(event: Event, *same: str, **renamed: str) -> Row:
 
 ROWS: dict[type[Struct], Row] = {
     ToolExecuted: _row(
-        schema.TOOL_EXECUTED, "request_id", "assistant", "name", "failed", duration="duration_us"
+        tool_events.TOOL_EXECUTED, "request_id", "assistant", "name", "failed", duration="duration_us"
     ),
-    ToolProgressed: _row(schema.TOOL_PROGRESS, "request_id", "name", "fraction", "message"),
-    ToolRaised: _row(schema.TOOL_RAISED, "request_id", "name", "error"),
-    ToolGivenUp: _row(schema.TOOL_GIVEN_UP, "request_id", "name"),
+    ToolProgressed: _row(tool_events.TOOL_PROGRESS, "request_id", "name", "fraction", "message"),
+    ToolRaised: _row(tool_events.TOOL_RAISED, "request_id", "name", "error"),
+    ToolGivenUp: _row(tool_events.TOOL_GIVEN_UP, "request_id", "name"),
     ToolProcessEnded: _row(
-        schema.TOOL_PROCESS_ENDED,
+        tool_events.TOOL_PROCESS_ENDED,
         *("request_id", "name", "ending"),
         duration="duration_us",
         stdout_bytes="output_bytes",
         stderr_bytes="complaint_bytes",
         stderr="complaints",
     ),
-    ToolAvailable: _row(schema.TOOL_AVAILABLE, "name", "source", "command"),
-    ToolUnavailable: _row(schema.TOOL_UNAVAILABLE, "name", "reason", "detail"),
+    ToolAvailable: _row(tool_events.TOOL_AVAILABLE, "name", "source", "command"),
+    ToolUnavailable: _row(tool_events.TOOL_UNAVAILABLE, "name", "reason", "detail"),
     EndNotKept: _row(schema.END_NOT_KEPT, "response_id", "error_type"),
     TurnTakenUp: _row(schema.TURN_TAKEN_UP, "response_id", "continued"),
     AttemptFailed: _row(
@@ -89,6 +95,12 @@ ROWS: dict[type[Struct], Row] = {
     ServerDraining: _row(schema.SERVER_DRAINING),
     ServerStopped: _row(schema.SERVER_STOPPED, duration="duration_us"),
     ConfigurationNotice: _row(schema.CONFIGURATION_NOTICE, "text"),
+    ToolSourceUp: _row(tool_events.TOOL_SOURCE_UP, "source", "protocol", "tools"),
+    ToolSourceDown: _row(tool_events.TOOL_SOURCE_DOWN, "source", "reason", "retry_s"),
+    ToolDisabled: _row(tool_events.TOOL_DISABLED, "source", "tool", "reason"),
+    ToolNameTaken: _row(tool_events.TOOL_NAME_TAKEN, "source", "tool", "name"),
+    ToolSourceRefused: _row(tool_events.TOOL_SOURCE_REFUSED, "source", "request", "reason", "untold"),
+    ToolSourceSaid: _row(tool_events.TOOL_SOURCE_SAID, "source", "severity", "text"),
     Started: _row(schema.ACTOR_STARTED, "path", "incarnation"),
     Stopped: _row(schema.ACTOR_STOPPED, "path", "incarnation", "cancelled"),
     Crashed: _row(schema.ACTOR_CRASHED, "path", "incarnation", "error"),

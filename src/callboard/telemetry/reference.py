@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callboard import errors
-from callboard.telemetry.schema import CONTEXT, EVENTS, VERSION, Event, Field
+from callboard.telemetry.event import CONTEXT, Event, Field
+from callboard.telemetry.schema import EVENTS, VERSION
 
 _INTRODUCTION = f"""\
 # The log

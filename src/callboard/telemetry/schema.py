@@ -7,71 +7,17 @@ changing the meaning of one raises it.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
-from msgspec import Struct
+from callboard.telemetry.event import AT, CONTEXT, DETAIL, DURATION, ERROR, TURN, Event, Field
+from callboard.telemetry.tool_events import TOOL_EVENTS
 
 VERSION = 1
 
-Level: TypeAlias = Literal["debug", "info", "warn", "error"]
-FieldType: TypeAlias = Literal["string", "integer", "number", "boolean", "duration", "usd"]
-
-SEVERITY: dict[Level, int] = {"debug": 10, "info": 20, "warn": 30, "error": 40}
-HEAD = ("time", "level", "msg")
-
-
-class Field(Struct, frozen=True):
-    """One key of a line.
-
-    Attributes:
-        type: A ``duration`` is given in whole microseconds and written as Go does: ``1.5s``, ``1m30s``;
-            ``usd`` is given in whole pico-USD and written as an exact decimal.
-        unit: Of a number; empty where there is none.
-        content: Holds what users or models said; its size and hash are written instead, unless the operator
-            allows content.
-    """
-
-    name: str
-    type: FieldType = "string"
-    meaning: str = ""
-    unit: str = ""
-    content: bool = False
-
-
-class Event(Struct, frozen=True):
-    """One kind of line. ``context`` lists the names of `CONTEXT` it may have."""
-
-    msg: str
-    level: Level
-    meaning: str
-    fields: tuple[Field, ...] = ()
-    context: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its keys after `HEAD`, in the order in which they are written."""
-        return (*self.context, *(each.name for each in self.fields))
-
-
-CONTEXT = (
-    Field("request_id", "string", "the request, as shown to the client in x-request-id"),
-    Field("response_id", "string", "the response it makes"),
-    Field("assistant", "string", "configured name of the assistant"),
-    Field("provider", "string", "configured name of the provider"),
-    Field("model", "string", "the model's name here"),
-)
-_TURN = ("request_id", "assistant")
 _CALL = ("request_id", "provider", "model")
-
-_DURATION = Field("duration", "duration", "how long it took")
 _PATH = Field("path", "string", "names from the root of the supervision tree to the actor")
 _INCARNATION = Field("incarnation", "integer", "starts of this actor so far, this one included")
 _REQUEST = Field("request", "string", "type of the request to the actor")
-_ERROR = Field("error", "string", "class of the exception")
-_AT = Field("at", "string", "files and lines it came through, innermost first")
-_DETAIL = Field("detail", "string", "the exception's message", content=True)
 
-PROCESSING_COMMAND = Event("processing command", "info", "An assistant begins a turn.", (), _TURN)
+PROCESSING_COMMAND = Event("processing command", "info", "An assistant begins a turn.", (), TURN)
 PROVIDER_RESPONSE = Event(
     "provider response",
     "info",
@@ -79,87 +25,7 @@ PROVIDER_RESPONSE = Event(
     (Field("tokens", "integer", "prompt and answer together", "tokens"),),
     ("request_id", "assistant", "provider", "model"),
 )
-EXECUTING_TOOL = Event(
-    "executing tool",
-    "info",
-    "A tool of ours is about to run.",
-    (
-        Field("name", "string", "the tool"),
-        Field("arguments", "string", "what it is called with", content=True),
-    ),
-    _TURN,
-)
-TOOL_EXECUTED = Event(
-    "tool executed",
-    "debug",
-    "A tool of ours has run.",
-    (
-        Field("name", "string", "the tool"),
-        _DURATION,
-        Field("failed", "boolean", "whether the model was told of an error"),
-    ),
-    _TURN,
-)
-TOOL_PROGRESS = Event(
-    "tool progress",
-    "debug",
-    "A tool of ours says how far it is.",
-    (
-        Field("name", "string", "the tool"),
-        Field("fraction", "number", "from 0 to 1, where it knows"),
-        Field("message", "string", "what it says", content=True),
-    ),
-    ("request_id",),
-)
-TOOL_RAISED = Event(
-    "tool raised",
-    "warn",
-    "A function that is a tool raised what it did not mean to; the model was told that it failed.",
-    (Field("name", "string", "the tool"), _ERROR, _AT, _DETAIL),
-    ("request_id",),
-)
-TOOL_GIVEN_UP = Event(
-    "tool given up",
-    "warn",
-    "Nobody waits for a synchronous function any more; it goes on in its thread until it returns.",
-    (Field("name", "string", "the tool"),),
-    ("request_id",),
-)
-TOOL_PROCESS_ENDED = Event(
-    "tool process ended",
-    "debug",
-    "The program of an external tool has ended.",
-    (
-        Field("name", "string", "the tool"),
-        Field("ending", "string", "how"),
-        _DURATION,
-        Field("stdout_bytes", "integer", "size of what it answered", "bytes"),
-        Field("stderr_bytes", "integer", "size of what it wrote to standard error", "bytes"),
-        Field("stderr", "string", "the end of that", content=True),
-    ),
-    ("request_id",),
-)
-TOOL_AVAILABLE = Event(
-    "tool available",
-    "info",
-    "A tool from outside this process can be used.",
-    (
-        Field("name", "string", "the tool"),
-        Field("source", "string", "where it comes from"),
-        Field("command", "string", "absolute path of its program"),
-    ),
-)
-TOOL_UNAVAILABLE = Event(
-    "tool unavailable",
-    "warn",
-    "A configured tool cannot be used; no model is offered it.",
-    (
-        Field("name", "string", "the tool"),
-        Field("reason", "string", "why"),
-        Field("detail", "string", "what its program said", content=True),
-    ),
-)
-COMMAND_COMPLETED = Event("command completed", "info", "The turn is over.", (_DURATION,), _TURN)
+COMMAND_COMPLETED = Event("command completed", "info", "The turn is over.", (DURATION,), TURN)
 END_NOT_KEPT = Event(
     "end not kept",
     "error",
@@ -191,7 +57,7 @@ ATTEMPT_SETTLED = Event(
     (
         Field("attempt_id", "string", "the attempt"),
         Field("outcome", "string", "how it ended"),
-        _DURATION,
+        DURATION,
         Field("tokens_in", "integer", "prompt, cached or not", "tokens"),
         Field("tokens_out", "integer", "answer, reasoning included", "tokens"),
         Field("cost_usd", "usd", "its price", "USD"),
@@ -240,7 +106,7 @@ SERVER_STARTED = Event(
     ),
 )
 SERVER_DRAINING = Event("server draining", "info", "A signal came: nothing new is admitted.")
-SERVER_STOPPED = Event("server stopped", "info", "The server has ended.", (_DURATION,))
+SERVER_STOPPED = Event("server stopped", "info", "The server has ended.", (DURATION,))
 CONFIGURATION_NOTICE = Event(
     "configuration notice",
     "warn",
@@ -251,7 +117,7 @@ UNEXPECTED_ERROR = Event(
     "unexpected error",
     "error",
     "A bug: the client got an internal error.",
-    (_ERROR, _AT, _DETAIL),
+    (ERROR, AT, DETAIL),
     ("request_id",),
 )
 
@@ -266,7 +132,7 @@ ACTOR_CRASHED = Event(
     "actor crashed",
     "error",
     "An actor ended with an exception; its supervisor decides what follows.",
-    (_PATH, _INCARNATION, _ERROR, _AT, _DETAIL),
+    (_PATH, _INCARNATION, ERROR, AT, DETAIL),
 )
 ACTORS_RESTARTED = Event(
     "actors restarted",
@@ -283,13 +149,13 @@ SUPERVISOR_ESCALATED = Event(
     "supervisor escalated",
     "error",
     "A supervisor gave up, because a child crashed too often.",
-    (_PATH, _INCARNATION, Field("child", "string", "its name"), _ERROR, _AT, _DETAIL),
+    (_PATH, _INCARNATION, Field("child", "string", "its name"), ERROR, AT, DETAIL),
 )
 WORK_FAILED = Event(
     "work failed",
     "error",
     "Work for one request failed; the actor lives on.",
-    (_PATH, _REQUEST, _ERROR, _AT, _DETAIL),
+    (_PATH, _REQUEST, ERROR, AT, DETAIL),
 )
 DEAD_LETTER = Event(
     "dead letter",
@@ -309,7 +175,7 @@ LOG_FILE_UNUSABLE = Event(
     "log file unusable",
     "warn",
     "The file for the log cannot be opened; lines go to standard error.",
-    (Field("file", "string", "its path"), _ERROR),
+    (Field("file", "string", "its path"), ERROR),
 )
 LOG_LINES_LOST = Event(
     "log lines lost",
@@ -324,22 +190,15 @@ LIBRARY_LOG = Event(
     (
         Field("logger", "string", "its name"),
         Field("text", "string", "what it says, without the values it fills in"),
-        _ERROR,
-        _AT,
+        ERROR,
+        AT,
     ),
 )
 
 EVENTS: tuple[Event, ...] = (
     PROCESSING_COMMAND,
     PROVIDER_RESPONSE,
-    EXECUTING_TOOL,
-    TOOL_EXECUTED,
-    TOOL_PROGRESS,
-    TOOL_RAISED,
-    TOOL_GIVEN_UP,
-    TOOL_PROCESS_ENDED,
-    TOOL_AVAILABLE,
-    TOOL_UNAVAILABLE,
+    *TOOL_EVENTS,
     COMMAND_COMPLETED,
     END_NOT_KEPT,
     TURN_TAKEN_UP,

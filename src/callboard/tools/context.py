@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from callboard.domain.observation import Observation, ToolProgressed
+from callboard.domain.sampling import Originator
 
 
 def _unheard(_observation: Observation) -> None:
@@ -19,11 +20,13 @@ class CallOrigin(Struct, frozen=True, kw_only=True):
 
     Attributes:
         tenant: Whose data the tool may see, where it keeps any.
+        asker: On whose behalf a source may ask for generations while the call runs; None where it may not.
     """
 
     request_id: str = ""
     response_id: str = ""
     tenant: str = ""
+    asker: Originator | None = None
 
 
 class ToolContext:

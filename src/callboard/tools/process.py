@@ -64,6 +64,7 @@ class ProcessTools:
         environ: Our own environment, of which they see what was declared.
         observe: Told which are available, and of each run.
         probe_s: Seconds in which a program has to say what it is and that it is well.
+        places: Programs that are asked at the same time; shared by several sources, or eight of this one.
 
     Raises:
         ConfigurationError: Two have the same name.
@@ -76,6 +77,7 @@ class ProcessTools:
         environ: Mapping[str, str],
         observe: Callable[[Observation], None],
         probe_s: float = PROBE_SECONDS,
+        places: CapacityLimiter | None = None,
     ) -> None:
         self._tools: dict[str, ToolProcess] = {}
         for each in tools:
@@ -85,6 +87,7 @@ class ProcessTools:
         self._environ = environ
         self._observe = observe
         self._probe_s = probe_s
+        self._places = places
         self._states: dict[str, _Ready | _Unfit] | None = None
         self._probing = Lock()
 
@@ -147,7 +150,7 @@ class ProcessTools:
     async def _probe(self) -> dict[str, _Ready | _Unfit]:
         enabled = [each for each in self._tools.values() if each.enabled]
         found: dict[str, _Ready | _Unfit] = {}
-        places = CapacityLimiter(PROBES_AT_ONCE)
+        places = self._places or CapacityLimiter(PROBES_AT_ONCE)
 
         async def ask(tool: ToolProcess) -> None:
             found[tool.name] = _Unfit(f"it did not say how it is within {self._probe_s:g} s")

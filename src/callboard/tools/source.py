@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
 from callboard.domain.tools import ToolDefinition, ToolOutcome, ToolReport, failed
+from callboard.errors import Refusal
 from callboard.tools.context import ToolContext
+
+
+class SourceUnavailable(Refusal):
+    """The source of a tool is not there, or was lost while it ran the call; the model is told.
+
+    ``sent`` is whether the call may have reached it, and so may have had its effect.
+    """
+
+    retryable: ClassVar[bool] = True
+    status_hint: ClassVar[int] = 503
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class ToolTraits(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,321 @@
+"""The one tool space: every tool of ours under one name, whichever source it comes from.
+
+A tool's *full name* is ``source__tool``; a function of the embedding program has no source and goes by its
+own. Allow-lists mean full names, with ``*`` for any ending. The model is shown the plain name wherever only
+one source has ever had a tool of that name, else the full one. A plain name that two sources have had is
+given to neither again: nobody gets calls that were meant for somebody else by being there at the right time.
+
+A definition is *pinned* when it is first seen: its SHA-256 is remembered for as long as this value lives,
+over restarts of actors and reconnections. A tool whose definition changes is disabled until the old one is
+back, or the operator states the new one's hash. Nothing is remembered beyond the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from callboard.domain.observation import ToolDisabled, ToolNameTaken
+from callboard.domain.tools import ToolDefinition
+from callboard.errors import ConfigurationError
+from callboard.tools.definitions import (
+    SEPARATOR,
+    SourceTool,
+    canonical_name,
+    check_definition,
+    readable,
+    with_parameters,
+)
+from callboard.tools.source import ToolTraits
+
+MAX_OFFERED = 128
+"""Tools that a model is told of at once; what comes later in the order is left out."""
+
+MAX_KNOWN = 5000
+"""Names of tools that are remembered of a source; one that changes them all the time ends there."""
+
+MAX_TOLD = 10_000
+"""Remarks that are remembered, so that none is made twice."""
+
+MAX_REMARKS = 10
+"""Tools of one listing whose being disabled is told one by one."""
+
+Allowed: TypeAlias = tuple[str, ...] | None
+"""Full names, or beginnings of them with ``*`` behind; None allows everything."""
+
+
+class SourcePolicy(Struct, frozen=True, kw_only=True):
+    """What the operator says of a source's tools, by the source's own names for them.
+
+    Attributes:
+        allow: Names, or beginnings with ``*``; None allows all.
+        deny: The same; goes before ``allow``.
+        pins: The one definition of a tool that may be used, as its SHA-256.
+        parameters: Asked of the model besides the tool's own, by name and description; see
+            `callboard.tools.definitions.with_parameters`.
+        trusted: Whether the source's word that a tool may be run twice is believed.
+        timeout_s: For each call.
+    """
+
+    allow: Allowed = None
+    deny: tuple[str, ...] = ()
+    pins: Mapping[str, str] = {}
+    parameters: Mapping[str, str] = {}
+    trusted: bool = False
+    timeout_s: float = 60.0
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a tool is, and how to call it.
+
+    Attributes:
+        source: Whose it is.
+        tool: The source's own name for it.
+        name: Its full name.
+        added: Parameters of ours, which the source does not know.
+    """
+
+    source: str
+    tool: str
+    name: str
+    definition: ToolDefinition
+    traits: ToolTraits
+    added: tuple[str, ...] = ()
+
+
+class ToolSpace:
+    """See the module's docstring. One for the runtime; actors that publish into it may come and go.
+
+    Args:
+        sources: Names of the sources there may be, in the order in which their tools are shown.
+        own: Names that tools of this process may have later: nobody else is shown under them.
+        observe: Told of every tool that is disabled, or not shown under its plain name, once.
+
+    Raises:
+        ConfigurationError: One of ``own`` is the full name of a source's tool.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str] = (),
+        *,
+        own: Iterable[str] = (),
+        observe: Callable[[ToolDisabled | ToolNameTaken], None] = lambda _: None,
+    ) -> None:
+        self._observe = observe
+        self._own: tuple[Place, ...] = ()
+        self._listed: dict[str, tuple[Place, ...]] = dict.fromkeys(sources, ())
+        self._last: dict[str, tuple[SourceTool, ...]] = {}
+        self._pinned: dict[str, dict[str, str]] = {}
+        self._owners: dict[str, set[str]] = {}
+        self._told: set[tuple[str, str, str]] = set()
+        self._shown: tuple[tuple[str, Place], ...] = ()
+        self._places: dict[str, Place] = {}
+        self._cache: dict[tuple[Allowed, Allowed], tuple[tuple[ToolDefinition, ...], frozenset[str]]] = {}
+        for name in own:
+            self._claim(name)
+
+    # --- what there is
+    # ------------------------------------------------------------------------------------------
+
+    def put_own(self, tools: Iterable[tuple[ToolDefinition, ToolTraits]]) -> None:
+        """State the tools of this process.
+
+        Raises:
+            ConfigurationError: Two have one name, or one has the name of a configured source's tools.
+        """
+        places: dict[str, Place] = {}
+        for definition, traits in tools:
+            name = definition.name
+            if name in places:
+                raise ConfigurationError(f"two tools are named {name!r}; rename one")
+            self._claim(name)
+            places[name] = Place(source="", tool=name, name=name, definition=definition, traits=traits)
+        self._own = tuple(places.values())
+        self._rebuild()
+
+    def put(self, source: str, tools: Sequence[SourceTool], policy: SourcePolicy) -> int:
+        """State all tools of a source; what it had before and has no more is gone.
+
+        Returns:
+            How many of them may be offered.
+        """
+        listed = tuple(tools)
+        if self._last.get(source) != listed:
+            self._last[source] = listed
+            self._listed[source] = self._accepted(source, listed, policy)
+            self._rebuild()
+        return len(self._listed[source])
+
+    def withdraw(self, source: str) -> None:
+        """Offer nothing of ``source`` until it states its tools again."""
+        self._last.pop(source, None)
+        if self._listed.get(source):
+            self._listed[source] = ()
+            self._rebuild()
+
+    # --- what is asked
+    # ------------------------------------------------------------------------------------------
+
+    def offered(
+        self, assistants: Allowed = None, keys: Allowed = None, *, besides: Collection[str] = ()
+    ) -> tuple[ToolDefinition, ...]:
+        """The tools to tell a model of, at most `MAX_OFFERED`, always in the same order.
+
+        Args:
+            assistants: What the assistant may use.
+            keys: What the client's key may use.
+            besides: Names of the client's own tools, which win.
+        """
+        chosen = self._cache.get((assistants, keys))
+        if chosen is None:
+            chosen = self._choose(assistants, keys)
+        definitions, names = chosen
+        if not besides or names.isdisjoint(besides):
+            return definitions
+        return tuple(each for each in definitions if each.name not in besides)
+
+    def find(self, name: str) -> Place | None:
+        """The tool that a model means by ``name``: one that it was shown, or a full name."""
+        return self._places.get(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the tools are shown as."""
+        return tuple(name for name, _ in self._shown)
+
+    # --- the rest
+    # ------------------------------------------------------------------------------------------
+
+    def _claim(self, name: str) -> None:
+        """Keep a plain name for a tool of this process."""
+        owner, separator, _ = name.partition(SEPARATOR)
+        if separator and owner in self._listed:
+            raise ConfigurationError(
+                f"the tool {name!r} is named like one of the MCP server {owner!r}; rename one of them"
+            )
+        self._owners.setdefault(name, set()).add("")
+
+    def _choose(
+        self, assistants: Allowed, keys: Allowed
+    ) -> tuple[tuple[ToolDefinition, ...], frozenset[str]]:
+        definitions = tuple(
+            place.definition
+            for _, place in self._shown
+            if is_allowed(place.name, assistants) and is_allowed(place.name, keys)
+        )[:MAX_OFFERED]
+        if len(self._cache) >= 256:  # as many combinations of assistants and keys are worth remembering
+            self._cache.clear()
+        chosen = definitions, frozenset(each.name for each in definitions)
+        self._cache[assistants, keys] = chosen
+        return chosen
+
+    def _accepted(self, source: str, tools: Sequence[SourceTool], policy: SourcePolicy) -> tuple[Place, ...]:
+        accepted: dict[str, Place] = {}
+        refused: list[tuple[str, str]] = []
+        for tool in tools:
+            if not is_allowed(tool.name, policy.allow) or any(
+                is_allowed(tool.name, (each,)) for each in policy.deny
+            ):
+                continue
+            try:
+                name = self._checked(source, tool, policy)
+            except ValueError as fault:
+                refused.append((tool.name, str(fault)))
+                continue
+            if name in accepted:
+                refused.append((tool.name, "the server has another tool of this name before it"))
+                continue
+            accepted[name] = _place(source, name, tool, policy)
+            self._owners.setdefault(_plain(name), set()).add(source)
+        self._remark(source, refused)
+        return tuple(accepted[name] for name in sorted(accepted))
+
+    def _checked(self, source: str, tool: SourceTool, policy: SourcePolicy) -> str:
+        """The full name of a tool that may be offered; ValueError says why it may not."""
+        name = canonical_name(source, tool.name)
+        check_definition(tool)
+        found = tool.fingerprint
+        known = self._pinned.setdefault(source, {})
+        if tool.name not in known and len(known) >= MAX_KNOWN:
+            raise ValueError(f"the server has named more than {MAX_KNOWN} different tools by now")
+        pinned = policy.pins.get(tool.name) or known.setdefault(tool.name, found)
+        if pinned.removeprefix("sha256:") != found:
+            raise ValueError(
+                f'its definition has changed; to use the new one, set pins = {{ "{tool.name}" = "{found}" }}'
+            )
+        return name
+
+    def _remark(self, source: str, refused: Sequence[tuple[str, str]]) -> None:
+        new = [(tool, why) for tool, why in refused if (source, tool, why) not in self._told]
+        for tool, why in new[:MAX_REMARKS]:
+            if len(self._told) < MAX_TOLD:
+                self._told.add((source, tool, why))
+            self._observe(ToolDisabled(source=source, tool=_in_a_line(tool), reason=why))
+        if len(new) > MAX_REMARKS:
+            rest = f"{len(new) - MAX_REMARKS} more tools of this listing are disabled too"
+            self._observe(ToolDisabled(source=source, tool="*", reason=rest))
+
+    def _tell_taken(self, place: Place) -> None:
+        once = (place.source, place.tool, "")
+        if once not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(once)
+            self._observe(ToolNameTaken(source=place.source, tool=_in_a_line(place.tool), name=place.name))
+
+    def _rebuild(self) -> None:
+        """Name everything anew; what was chosen for anybody is chosen again when it is next asked for."""
+        shown: list[tuple[str, Place]] = [(place.name, place) for place in self._own]
+        places = {place.name: place for place in self._own}
+        for listed in self._listed.values():
+            for place in listed:
+                plain = _plain(place.name)
+                name = plain if len(self._owners[plain]) == 1 else place.name
+                if name != plain:
+                    self._tell_taken(place)
+                named = Place(
+                    source=place.source,
+                    tool=place.tool,
+                    name=place.name,
+                    definition=_renamed(place.definition, name),
+                    traits=place.traits,
+                    added=place.added,
+                )
+                shown.append((name, named))
+                places[name] = places[place.name] = named
+        self._shown, self._places = tuple(shown), places
+        self._cache.clear()
+
+
+def is_allowed(name: str, patterns: Allowed) -> bool:
+    """Whether a full name is one of ``patterns``."""
+    return patterns is None or any(
+        name.startswith(each[:-1]) if each.endswith("*") else name == each for each in patterns
+    )
+
+
+def _place(source: str, name: str, tool: SourceTool, policy: SourcePolicy) -> Place:
+    schema, added = with_parameters(tool.input_schema, policy.parameters)
+    return Place(
+        source=source,
+        tool=tool.name,
+        name=name,
+        definition=ToolDefinition(name=name, description=readable(tool.description), input_schema=schema),
+        traits=ToolTraits(idempotent=policy.trusted and tool.traits.idempotent, timeout_s=policy.timeout_s),
+        added=added,
+    )
+
+
+def _renamed(definition: ToolDefinition, name: str) -> ToolDefinition:
+    return ToolDefinition(name=name, description=definition.description, input_schema=definition.input_schema)
+
+
+def _plain(name: str) -> str:
+    return name.partition(SEPARATOR)[2]
+
+
+def _in_a_line(name: str) -> str:
+    """A stranger's name for a line of the log."""
+    cut = name[:64]
+    return cut if cut.isprintable() else ascii(cut)[1:-1]
