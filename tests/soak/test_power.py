@@ -54,7 +54,7 @@ async def test_what_clients_were_told_is_there_and_whole_after_a_power_failure(t
 async def test_a_server_that_tells_too_early_is_found_out(mutant: str, tmp_path: Path) -> None:
     with anyio.fail_after(60):
         found = await session(tmp_path, turns=1, mutant=mutant)
-    fault = next(faults(found, found.disks(seed=1, share=0.2), tmp_path), None)
+    fault = next(faults(found, found.disks(seed=1, share=1), tmp_path), None)
     assert fault is not None
     assert "was told to its client" in fault
 
