@@ -27,17 +27,15 @@ from callboard.actors.tool_runner import ListHosts, RunTool, ToolRunner
 from callboard.config import Config, load
 from callboard.config.load import ConfigSource
 from callboard.domain.arguments import tool_use
-from callboard.domain.block import ToolUseBlock
-from callboard.domain.fold import Fold
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import Message, user_text
 from callboard.domain.meter import Meter
 from callboard.domain.preferences import AUTO, ModelPreferences
 from callboard.domain.principal import LOCAL
+from callboard.domain.reply_fold import ReplyFold
 from callboard.domain.sampling import Originator
 from callboard.domain.tools import ToolOutcome, ToolReport
-from callboard.domain.turn import Reply, ToolFinished, ToolRun, ToolStarted, TurnEvent
-from callboard.domain.usage import Usage
+from callboard.domain.turn import Reply, TurnEvent
 from callboard.errors import CallboardError, InvalidRequest, UnknownAssistant
 from callboard.kernel import ActorRef, Observer, System, choose_soon, open_system
 from callboard.providers.registry import Registry
@@ -319,28 +317,10 @@ def _encodable(text: str) -> str:
 
 
 async def _collect(events: AsyncIterator[TurnEvent]) -> Reply:
-    fold = Fold()
-    started: list[ToolUseBlock] = []
-    runs: list[ToolRun] = []
+    fold = ReplyFold()
     async for event in events:
-        match event:
-            case ToolStarted():
-                started.append(event.call)
-            case ToolFinished():
-                call = next(call for call in started if call.id == event.result.tool_use_id)
-                started.remove(call)
-                runs.append(ToolRun(call=call, result=event.result))
-            case _:
-                fold.apply(event)
-    generation = fold.result()
-    return Reply(
-        response_id=generation.id,
-        model=generation.model,
-        content=generation.content,
-        stop_reason=generation.stop_reason,
-        usage=generation.usage or Usage(),
-        tool_runs=tuple(runs),
-    )
+        fold.apply(event)
+    return fold.reply()
 
 
 @asynccontextmanager

@@ -13,8 +13,9 @@ from callboard.actors.sampling import SamplingConfig, SamplingManager
 from callboard.actors.sampling_desk import Sampling
 from callboard.actors.tool_host import ToolHost
 from callboard.actors.tool_runner import ToolRunner
-from callboard.config import Config, McpConfig, McpServerConfig
+from callboard.config import ApproveRules, Config, McpConfig, McpServerConfig
 from callboard.domain.observation import Observation
+from callboard.domain.tools import ApprovalPolicy
 from callboard.errors import ConfigurationError
 from callboard.kernel import Child
 from callboard.tools.function import FunctionTool, FunctionTools
@@ -81,12 +82,21 @@ def _settings(server: McpServerConfig, common: McpConfig) -> ServerSettings:
             parameters=server.parameters,
             trusted=server.trusted,
             timeout_s=server.timeout_seconds,
+            approval=_approval(server.approve),
         ),
         refresh_s=refresh_s,
         start_s=server.start_seconds,
         parallel=server.parallel,
         roots=server.roots,
     )
+
+
+def _approval(approve: str | ApproveRules) -> ApprovalPolicy:
+    if isinstance(approve, ApproveRules):
+        always = () if approve.always is None else approve.always.tool_names
+        never = None if approve.never is None else approve.never.tool_names
+        return ApprovalPolicy(always=always, never=never)
+    return ApprovalPolicy(always=("*",) if approve == "always" else ())
 
 
 def _way(server: McpServerConfig) -> StdioServer | HttpServer:

@@ -8,12 +8,15 @@ import anyio
 import pytest
 from msgspec import Raw
 
+import callboard
 from callboard.actors.addressing import addressed
 from callboard.actors.order import AssistantSpec, TurnOrder
+from callboard.domain.block import ToolUseBlock
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.message import text_of, user_text
 from callboard.domain.meter import Meter
 from callboard.domain.model import ModelSpec, ModelTraits
+from callboard.domain.pairing import check
 from callboard.domain.preferences import ModelPreferences
 from callboard.domain.principal import LOCAL, Principal
 from callboard.errors import InvalidRequest, UnknownModel
@@ -204,3 +207,54 @@ async def test_the_embedding_api_chooses_by_preferences() -> None:
                     pass
     assert models == ["quick", "deep", "deep", "quick", "quick", "quick"]
     assert len(stage.handlers["b"].calls) == 3
+
+
+# --- tools
+
+
+@callboard.tool
+def add(a: float, b: float) -> float:
+    """Add two numbers."""
+    return a + b
+
+
+def test_a_tool_that_a_user_runs_is_called_and_the_message_stays() -> None:
+    found = addressed(order('use add {"a": 1}', model="auto"), NAMED, ROUTES)
+    assert found.direct == ToolUseBlock(id="call_r", name="add", input=Raw(b'{"a": 1}'))
+    assert found.request.messages == (user_text('use add {"a": 1}'),)
+    assert addressed(order('use add {"a": 1}'), CHAT, ROUTES).direct is None
+
+
+async def test_a_tool_is_run_without_a_model_and_a_later_turn_knows_of_it() -> None:
+    stage = Stage(demo=Script())
+    with anyio.fail_after(10):
+        async with company(stage, tools=[add]) as runtime:
+            text = 'use add {"a": 1, "b": 2}'
+            reply = await runtime.ask("default", text)
+            assert not stage.handlers["demo"].calls
+            record = await runtime.wiring.store.response("local", reply.response_id)
+            await runtime.ask("default", "and?", previous_response_id=reply.response_id)
+    assert (reply.text, reply.stop_reason, reply.usage.total_tokens) == ("3.0", "end_turn", 0)
+    assert [run.call.name for run in reply.tool_runs] == ["add"]
+    assert record is not None
+    assert record.status == "completed"
+    sent = stage.handlers["demo"].calls[0].request.messages
+    assert check(sent) is None
+    assert [text_of(message.content) for message in sent] == [text, "", "", "3.0", "and?"]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("use missing {}", "There is no tool named 'missing'. The available tools are: add."),
+        ('use add {"a": 1}', "b"),
+        ("use add {a}", "not a JSON object"),
+    ],
+)
+async def test_what_goes_wrong_with_it_is_said_in_words(text: str, said: str) -> None:
+    stage = Stage(demo=Script())
+    with anyio.fail_after(10):
+        async with company(stage, tools=[add]) as runtime:
+            reply = await runtime.ask("default", text)
+    assert said in reply.text
+    assert not stage.handlers["demo"].calls

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
+from msgspec.structs import replace
 
 from callboard.actors.turn import (
     Finish,
@@ -15,8 +16,11 @@ from callboard.actors.turn import (
     after_generation,
     after_tools,
     begin,
+    resume,
     runs_here,
+    waiting,
 )
+from callboard.domain.approval import Approval, marked
 from callboard.domain.block import TextBlock, ToolResultBlock, ToolUseBlock
 from callboard.domain.generation import Generation, GenerationRequest, StopReason
 from callboard.domain.message import Message, tool_results, tool_uses, user_text
@@ -253,3 +257,59 @@ def test_whatever_the_model_does_calls_and_results_stay_paired(
     assert_paired(step.state.request.messages, open_ids=open_ids)
     assert step.state.rounds <= max_rounds
     assert max_calls is None or step.state.calls <= max_calls
+
+
+# --- approvals
+
+
+def held(of: ToolUseBlock) -> ToolUseBlock:
+    return marked(of, Approval(id="mcpr_1", server="desk", tool=of.name))
+
+
+def test_a_call_that_waits_ends_the_turn_and_is_left_open() -> None:
+    asks = held(call("add"))
+    step = after_generation(start().state, answer(asks))
+    assert isinstance(step, Finish)
+    assert (step.stop_reason, waiting(step.state)) == ("tool_use", (asks,))
+    assert step.state.produced == (Message(role="assistant", content=(asks,)),)
+
+
+def test_what_does_not_wait_is_run_before_the_turn_ends() -> None:
+    asks, free = held(call("add", "c1")), call("add", "c2")
+    step = after_generation(start().state, answer(asks, free))
+    assert isinstance(step, RunTools)
+    assert (step.calls, step.awaiting) == ((free,), (asks,))
+    done = after_tools(step, (result(free),))
+    assert isinstance(done, Finish)
+    assert waiting(done.state) == (asks,)
+
+
+def test_nobody_is_asked_where_no_more_may_be_run() -> None:
+    state = replace(start(max_rounds=1).state, rounds=1)
+    step = after_generation(state, answer(held(call("add"))))
+    assert isinstance(step, Finish)
+    assert step.reason == "max_rounds"
+    assert waiting(step.state) == ()
+
+
+def test_a_turn_that_begins_with_an_approval_runs_it_and_asks_the_model_then() -> None:
+    asks = held(call("add"))
+    first = start(max_calls=1)
+    request = replace(
+        first.state.request, messages=(user_text("go"), Message(role="assistant", content=(asks,)))
+    )
+    step = resume(request, first.state.policy, (asks,))
+    then = after_tools(step, (result(asks),))
+    assert isinstance(then, Generate)
+    assert then.state.produced == (Message(role="user", content=(result(asks),)),)
+    assert (then.state.calls, then.state.request.tool_choice) == (1, ToolChoice(mode="none"))
+
+
+def test_a_forced_choice_holds_behind_an_approved_call() -> None:
+    asks, choice = held(call("add")), ToolChoice(mode="required")
+    first = start(choice=choice)
+    conversation = (user_text("go"), Message(role="assistant", content=(asks,)))
+    step = resume(replace(first.state.request, messages=conversation), first.state.policy, (asks,))
+    then = after_tools(step, (result(asks),))
+    assert isinstance(then, Generate)
+    assert then.state.request.tool_choice == choice

@@ -78,8 +78,12 @@ def test_a_table_becomes_a_server(tmp_path: Path) -> None:
             '3: [mcp.servers.x] transport: expected "stdio", "streamable-http" or "sse"',
         ),
         (
-            'command = "a"\napprove = "always"',
-            '3: [mcp.servers.x] approve: approving calls comes in a later release; use "never"',
+            'command = "a"\napprove = "sometimes"',
+            '3: [mcp.servers.x] approve: expected a table or "never" or "always"',
+        ),
+        (
+            'command = "a"\n[mcp.servers.x.approve]\nallways = { tool_names = ["b"] }',
+            '4: [mcp.servers.x] approve.allways: unknown key; did you mean "always"?',
         ),
         (
             'command = "a"\npins = { t = "abc" }',

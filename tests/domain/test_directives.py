@@ -6,7 +6,7 @@ import pytest
 from msgspec import Raw
 
 from callboard.domain.block import Base64Source, ImageBlock, TextBlock
-from callboard.domain.directives import Directive, directed
+from callboard.domain.directives import Call, Directive, directed
 from callboard.domain.message import Message, text_of, user_text
 from callboard.domain.preferences import ModelPreferences, preferences_for
 
@@ -46,6 +46,12 @@ def test_a_directive_is_taken_off(text: str, directive: Directive, rest: str) ->
         "use: o3",
         "use: ",
         "[reason: x",
+        "use add",
+        "use add {",
+        "use add [1]",
+        "use {} add",
+        'Use add {"a": 1}',
+        "use the {x} of it",
     ],
 )
 def test_what_is_no_directive_stays(text: str) -> None:
@@ -80,3 +86,23 @@ def test_a_long_text_is_read_once() -> None:
     found = directed((user_text(text + "why?"),))
     assert found is not None
     assert text_of(found[1][0].content) == "why?"
+
+
+@pytest.mark.parametrize(
+    "text, name, arguments",
+    [
+        ('use add {"a": 1}', "add", '{"a": 1}'),
+        ('use  files__read\n{"path":\n"}"} \n', "files__read", '{"path":\n"}"}'),
+        ("use a-b {}", "a-b", "{}"),
+        ("use add {not json}", "add", "{not json}"),
+    ],
+)
+def test_a_user_runs_a_tool_with_the_arguments_as_he_writes_them(
+    text: str, name: str, arguments: str
+) -> None:
+    messages = (user_text("before"), user_text(text))
+    assert directed(messages) == (Directive(call=Call(name=name, arguments=arguments)), messages)
+
+
+def test_many_braces_are_read_once() -> None:
+    assert directed((user_text("use x {" + "} " * 200_000 + "x"),)) is None

@@ -19,7 +19,8 @@ from callboard.domain.delta import (
     TextDelta,
     ThinkingDelta,
 )
-from callboard.domain.turn import ToolFinished, ToolStarted
+from callboard.domain.tools import ToolDefinition, ToolHome
+from callboard.domain.turn import ApprovalAsked, ToolFinished, ToolsListed, ToolStarted
 from callboard.domain.turn_log import (
     HiddenCall,
     LogEvent,
@@ -48,6 +49,9 @@ EVENTS: tuple[LogEvent, ...] = (
     ArgumentsDelta(index=1, partial_json='{"a'),
     RoundEnded(stop_reason="tool_use", usage=Usage(input_tokens=3), hidden=(HiddenCall(place=1, call=CALL),)),
     ToolStarted(call=CALL),
+    ToolStarted(call=CALL, home=ToolHome(server="s", tool="t", asks=True)),
+    ToolsListed(server="s", tools=(ToolDefinition(name="s__t", home=ToolHome(server="s", tool="t")),)),
+    ApprovalAsked(call=CALL),
     ToolFinished(
         name="add",
         result=ToolResultBlock(tool_use_id="c1", content=(TextBlock(text="2"),), is_error=True),

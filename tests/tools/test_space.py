@@ -9,7 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from callboard.domain.observation import ToolDisabled, ToolNameTaken
-from callboard.domain.tools import ToolDefinition
+from callboard.domain.tools import ApprovalPolicy, ToolDefinition, ToolHome
 from callboard.errors import ConfigurationError
 from callboard.tools.definitions import SourceTool
 from callboard.tools.source import ToolTraits
@@ -213,3 +213,32 @@ def test_a_server_that_changes_its_names_all_the_time_comes_to_an_end() -> None:
     counts = [space.put("a", tools(*(f"t{n}_{turn}" for n in range(1000))), POLICY) for turn in range(6)]
     assert counts == [1000] * 5 + [0]
     assert space.put("a", tools("t0_0"), POLICY) == 1
+
+
+def test_tools_that_wait_are_offered_to_those_who_can_approve_alone_and_that_is_said_once() -> None:
+    spaces = Spaces()
+    policy = SourcePolicy(approval=ApprovalPolicy(never=("free",)))
+    spaces.space.put("a", tools("free", "note"), policy)
+    for _ in range(2):
+        assert [each.name for each in spaces.space.offered(approving=False)] == ["free"]
+        spaces.space.put("b", tools("x"), POLICY)  # everything is chosen anew
+        spaces.space.withdraw("b")
+    assert spaces.shown == ["free", "note"]
+    assert spaces.disabled() == [("a", "note")]
+    homes = [each.home for each in spaces.space.offered()]
+    assert homes == [ToolHome(server="a", tool="free"), ToolHome(server="a", tool="note", asks=True)]
+
+
+@pytest.mark.parametrize(
+    "policy, asks",
+    [
+        (ApprovalPolicy(), ""),
+        (ApprovalPolicy(always=("*",)), "abc"),
+        (ApprovalPolicy(always=("a",)), "a"),
+        (ApprovalPolicy(never=("a",)), "bc"),
+        (ApprovalPolicy(always=("a",), never=("a", "b")), "ac"),
+        (ApprovalPolicy(never=()), "abc"),
+    ],
+)
+def test_who_waits_is_said_by_two_lists(policy: ApprovalPolicy, asks: str) -> None:
+    assert "".join(tool for tool in "abc" if policy.asks(tool)) == asks

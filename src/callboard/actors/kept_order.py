@@ -11,7 +11,7 @@ from callboard.domain.block import Extra, TextBlock
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.message import Message
 from callboard.domain.principal import Principal
-from callboard.domain.tools import ToolChoice, ToolDefinition
+from callboard.domain.tools import McpChoice, ToolChoice, ToolDefinition
 from callboard.errors import StoreUnavailable
 
 
@@ -41,7 +41,7 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         assistant: Who answers it.
         request_id: Of the request that ordered it, for the log.
-        max_tool_calls: As `callboard.actors.order.TurnOrder` has it.
+        max_tool_calls, approving, servers: As `callboard.actors.order.TurnOrder` has it.
         echo: What the client's dialect repeats of its request; opaque here.
         principal: Who ordered it; orders from before there were keys have none.
     """
@@ -51,6 +51,8 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str = ""
     truncation: Literal["auto", "disabled"] = "disabled"
     max_tool_calls: int | None = None
+    approving: bool = False
+    servers: tuple[McpChoice, ...] = ()
     echo: Raw = Raw(b"null")
     principal: Principal | None = None
 

@@ -20,21 +20,25 @@ from anyio import CapacityLimiter
 from msgspec.structs import replace
 
 from callboard.actors import turn
+from callboard.actors.approvals import Approvals, shown_calls, whole
 from callboard.actors.conversation import Thread, earlier
+from callboard.actors.direct import log_call, tell_answer
 from callboard.actors.generation import LiveGeneration
 from callboard.actors.numbering import Numbering
+from callboard.actors.offered import Offered, own_tools
 from callboard.actors.order import AssistantSpec, Company, TurnOrder, record_of
 from callboard.actors.progress import Progress
 from callboard.actors.recorder import Recorder
+from callboard.actors.remote_tools import RemoteTools
+from callboard.actors.showing import Showing
 from callboard.actors.telling import Reader, Telling
 from callboard.actors.tool_call import run_tool
-from callboard.actors.tool_runner import ListTools
+from callboard.domain.approval import answered_before
 from callboard.domain.block import TextBlock, ToolUseBlock
 from callboard.domain.budget import prompt_budget, shortening
 from callboard.domain.delta import GenerationStarted, GenerationStopped
 from callboard.domain.generation import Generation, GenerationRequest
 from callboard.domain.item import lifted, together
-from callboard.domain.message import Message, tool_uses
 from callboard.domain.observation import (
     CommandCompleted,
     CommandStarted,
@@ -42,10 +46,8 @@ from callboard.domain.observation import (
     Observation,
     ProviderAnswered,
 )
-from callboard.domain.pairing import repairing
-from callboard.domain.steps import Steps, in_turns
-from callboard.domain.tools import ToolDefinition
-from callboard.domain.turn import ToolFinished, ToolStarted, is_complete
+from callboard.domain.steps import in_turns
+from callboard.domain.turn import ApprovalAsked, ToolFinished, TurnEvent, is_complete
 from callboard.domain.turn_log import (
     HiddenCall,
     LogEvent,
@@ -55,8 +57,7 @@ from callboard.domain.turn_log import (
     broken,
 )
 from callboard.domain.usage import Usage
-from callboard.errors import CallboardError, Conflict, NotFound, StoreUnavailable
-from callboard.store.hidden_rounds import joining
+from callboard.errors import AlreadyExists, CallboardError, Conflict, NotFound, StoreUnavailable
 from callboard.store.records import Status
 
 PARALLEL_CALLS = 8
@@ -96,7 +97,12 @@ class LiveTurn:
         self._thread = None if asked_in is None else Thread(company, order, asked_in)
         self._telling = Telling(order, recorder, self._thread)
         self._numbering = Numbering()
+        self._remote = RemoteTools(company, order)
+        self._approvals = Approvals(company, spec, order, self._remote)
+        self._showing = Showing(order)
         self._begun = False
+        self._asked: frozenset[str] = frozenset()
+        self._announced: frozenset[str] = frozenset()
         self._state: turn.TurnState | None = None
 
     async def produce(self, reader: Reader) -> None:
@@ -145,7 +151,12 @@ class LiveTurn:
         )
 
     async def _perform(self) -> None:
+        await self._remote.during(self._take_steps)
+
+    async def _take_steps(self) -> None:
         step, pending = await self._begin()
+        if self._approvals.answered and not self._log:
+            await self._take_answers(step)
         while not isinstance(step, turn.Finish):
             self._state = step.state
             if isinstance(step, turn.Generate):
@@ -154,6 +165,8 @@ class LiveTurn:
                 step = await self._run_tools(step, pending)
             pending = None  # a model may give calls of different rounds one name
         self._state = step.state
+        if step.state.direct:
+            await tell_answer(self._telling, self._order.response_id, step.state)
         await self._finish(step)
 
     # --- beginning
@@ -166,8 +179,11 @@ class LiveTurn:
         if order.previous_response_id is not None or order.conversation_id is not None:
             before, kept = lifted(await earlier(self._company.store, order))
             history, system = together(kept), (*before, *system)
-        messages = await in_turns(self._putting_together(history))
-        own = await self._own_tools()
+        restoring = self._company.hidden.restoring(order.request.messages, key=order.principal.tenant)
+        restored = await in_turns(restoring)
+        messages = await self._approvals.settle(history, restored, again=bool(self._log))
+        own = await own_tools(self._company, self._spec, order, self._remote)
+        self._showing = Showing(order, own)
         asked = order.request
         order.principal.check_model(asked.model or self._spec.model)
         if self._spec.instructions:
@@ -187,19 +203,15 @@ class LiveTurn:
             max_rounds=self._spec.max_rounds,
             max_calls=order.max_tool_calls,
         )
-        first = turn.begin(request, policy)
+        approved = self._approvals.approved
+        first = turn.resume(request, policy, approved) if approved else turn.begin(request, policy)
+        if order.direct is not None:
+            log_call(self._telling, order.direct)
+            return turn.directly(request, policy, order.direct), None
         return self._continued(first) if self._log else (first, None)
 
-    def _putting_together(self, history: Sequence[Message]) -> Steps[tuple[Message, ...]]:
-        """The conversation that the turn begins with, from what was kept and what was sent."""
-        order = self._order
-        sent = order.request.messages
-        restored = yield from self._company.hidden.restoring(sent, key=order.principal.tenant)
-        joined = yield from joining((*history, *restored))
-        return (yield from repairing(joined))
-
     def _continued(
-        self, first: turn.Generate
+        self, first: turn.Generate | turn.RunTools
     ) -> tuple[turn.Generate | turn.RunTools | turn.Finish, Progress]:
         progress = Progress(first)
         progress.feed(self._log)
@@ -210,28 +222,34 @@ class LiveTurn:
             interrupted = TurnInterrupted()
             progress.feed((interrupted,))
             self._telling.log((interrupted,))
-        self._begun = progress.begun
+        self._begun, self._asked = progress.begun, frozenset(progress.asked)
         self._numbering = Numbering(progress.shown)
         return progress.step, progress
 
-    async def _own_tools(self) -> tuple[ToolDefinition, ...]:
-        """The tools of ours that this turn offers and runs; the client's own of the same name wins."""
-        choice = self._order.request.tool_choice
-        if choice is not None and choice.mode == "none":
-            return ()
-        listing = ListTools(
-            assistants=self._spec.tools,
-            keys=self._order.principal.tools,
-            besides=frozenset(tool.name for tool in self._order.request.tools),
-        )
-        return await self._company.tools.ask(listing)
+    async def _take_answers(self, step: turn.Step) -> None:
+        """Remember the answers to earlier requests, and with them what is begun because of them."""
+        begun: tuple[TurnEvent, ...] = ()
+        self._company.routes.candidates(step.state.request.model)  # else it would fail when the calls are run
+        if isinstance(step, turn.RunTools):
+            # The client learns the response's name now: should it be lost, what its tools did can be read.
+            started = GenerationStarted(id=self._order.response_id, model=step.state.request.model)
+            begun = (started, *self._showing.listings(), *map(self._showing.started, step.calls))
+            self._begun, self._announced = True, frozenset(call.id for call in step.calls)
+        try:
+            await self._approvals.take(self._recorder)
+            await self._telling.announce(begun)
+        except AlreadyExists as taken:
+            raise answered_before(", ".join(self._approvals.answered)) from taken
 
     # --- the steps
     # ------------------------------------------------------------------------------------------
 
     async def _generate(self, state: turn.TurnState) -> turn.Step:
         meter = self._meter
-        request = await self._sendable(state.request)
+        request = state.request
+        if self._approvals.approved:  # what came of them stands apart from what else the user's turn says
+            request = replace(request, messages=await whole(request.messages))
+        request = await self._sendable(request)
         waiting = await LiveGeneration.of(
             self._company.providers, request, self._order.principal.key_id, meter
         )
@@ -239,7 +257,7 @@ class LiveTurn:
             if not self._begun:
                 self._begun = True
                 begun = GenerationStarted(id=self._order.response_id, model=generation.model)
-                await self._telling.tell((begun,))
+                await self._telling.tell((begun, *self._showing.listings()))
             self._numbering.next_generation()
             while events := await generation.some():
                 await self._telling.tell(
@@ -258,6 +276,8 @@ class LiveTurn:
                 tokens=usage.total_tokens if usage is not None else 0,
             )
         )
+        if result.stop_reason not in turn.CUT_SHORT:
+            result = await self._approvals.marked(state, result)
         self._telling.log((_round_of(state, result),))
         return turn.after_generation(state, result)
 
@@ -278,10 +298,15 @@ class LiveTurn:
         # A model that gives two calls one name means one call.
         calls = {call.id: call for call in step.calls if call.id not in results}
         await self._telling.announce(
-            [ToolStarted(call=call) for call in calls.values() if call.id not in started]
+            [
+                self._showing.started(call)
+                for call in calls.values()
+                if call.id not in started | self._announced
+            ]
         )
+        self._announced = frozenset()
         places = CapacityLimiter(PARALLEL_CALLS)
-        offered = step.state.policy.own_tools
+        offered = Offered(names=step.state.policy.own_tools | self._approvals.names, remote=self._remote)
         principal = self._order.principal
 
         async def run(call: ToolUseBlock) -> None:
@@ -300,7 +325,10 @@ class LiveTurn:
                     tasks.start_soon(run, call)
         finally:
             self._meter.enter("own")
-        return turn.after_tools(step, tuple(results[call.id] for call in step.calls))
+        outcome = tuple(results[call.id] for call in step.calls)
+        if step.calls == self._approvals.approved and self._recorder is None and not self._order.servers:
+            self._approvals.remember_for_later(step.state, outcome)
+        return turn.after_tools(step, outcome)
 
     # --- the end
     # --------------------------------------------------------------------------------------------
@@ -309,25 +337,21 @@ class LiveTurn:
         order, state, recorder = self._order, finish.state, self._recorder
         last = GenerationStopped(stop_reason=finish.stop_reason, usage=state.usage)
         produced, now_s = state.produced, int(self._company.now_s())
+        asked = [ApprovalAsked(call=call) for call in turn.waiting(state) if call.id not in self._asked]
         if recorder is not None:
-            recorder.add((last,))
+            recorder.add((*asked, last))
             self._meter.finished_at_s = now_s
             complete = is_complete(finish.stop_reason, (block for each in produced for block in each.content))
             await recorder.end("completed" if complete else "incomplete", produced, now_s, self._thread)
         elif self._thread is not None:
             await self._thread.commit((), produced, now_s)
-        if finish.reason == "client_tools" and len(produced) > 1:
+        if finish.reason == "client_tools" and len(produced) > 1 and not order.servers:
             # Who sends the conversation back himself sends it without what our tools found.
-            shown = frozenset(
-                call.id
-                for message in produced
-                for call in tool_uses(message)
-                if not turn.runs_here(state, call)
-            )
+            shown = shown_calls(state, produced)
             self._company.hidden.remember(shown, produced, key=order.principal.tenant)
         if order.told is not None:
             order.told(state.request.messages)
-        await self._telling.show((last,))
+        await self._telling.show((*asked, last))
 
     async def _break_off(self, error: BaseException) -> None:
         """Keep how far the turn came. Nobody was told of one that is not stored yet, so it has not been."""

@@ -17,6 +17,7 @@ from callboard.actors.kept_order import (
 )
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.tool_runner import ToolRunner
+from callboard.domain.block import ToolUseBlock
 from callboard.domain.generation import GenerationRequest
 from callboard.domain.item import lifted, together
 from callboard.domain.message import Message
@@ -24,6 +25,7 @@ from callboard.domain.meter import Meter
 from callboard.domain.observation import Observation
 from callboard.domain.preferences import ModelPreferences
 from callboard.domain.principal import Principal
+from callboard.domain.tools import McpChoice, RemoteServer
 from callboard.errors import Refusal
 from callboard.kernel import ActorRef
 from callboard.providers.routing import RouteTable
@@ -111,6 +113,13 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
             clients that keep their conversations themselves and must not lose any of one unawares.
             Source: OpenAI Responses API, "Create a model response", ``truncation``.
         max_tool_calls: Calls of our own tools that may be run; None leaves it to the assistant's rounds.
+        approving: Whether the asker's dialect has a way to approve calls; where it has none, tools that wait
+            for approval are not offered.
+        servers: MCP servers that the asker names. Where there are some, no others' tools are offered, and he
+            is shown their calls.
+        remote: Those among them that are not ours. Not together with a turn in the background: what lets us
+            in there is kept nowhere.
+        direct: A call that the user makes himself; it is run, and no model is asked.
     """
 
     request: GenerationRequest
@@ -126,6 +135,10 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     told: Callable[[tuple[Message, ...]], None] | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
     max_tool_calls: int | None = None
+    approving: bool = False
+    servers: tuple[McpChoice, ...] = ()
+    remote: tuple[RemoteServer, ...] = ()
+    direct: ToolUseBlock | None = None
     preferences: ModelPreferences | None = None
 
     @property
@@ -142,6 +155,8 @@ def record_of(order: TurnOrder, keep: Keeping, assistant: str, default_model: st
         request_id=order.meter.request_id,
         truncation=order.truncation,
         max_tool_calls=order.max_tool_calls,
+        approving=order.approving,
+        servers=order.servers,
         echo=keep.echo,
         principal=order.principal,
     )
@@ -179,4 +194,6 @@ def order_of(record: ResponseRecord, meter: Meter) -> TurnOrder:
         ),
         truncation=kept.truncation,
         max_tool_calls=kept.max_tool_calls,
+        approving=kept.approving,
+        servers=kept.servers,
     )

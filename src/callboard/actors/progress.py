@@ -14,7 +14,7 @@ from callboard.domain.block import Block, ToolResultBlock
 from callboard.domain.delta import BlockStopped, GenerationStarted, GenerationStopped
 from callboard.domain.fold import Fold
 from callboard.domain.generation import Generation
-from callboard.domain.turn import ToolFinished, ToolStarted
+from callboard.domain.turn import ApprovalAsked, ToolFinished, ToolsListed, ToolStarted
 from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInterrupted
 
 
@@ -25,15 +25,17 @@ class Progress:
         step: What the turn does next.
         started: Ids of those calls of ``step`` that have been started, whether they came to an end or not.
         results: Of those that came to one, by the call's id.
+        asked: Ids of calls that it was asked to approve.
         shown: Blocks that the client has been shown.
         begun: Whether it was told that the answer begins.
         ended: Whether the log has its last event.
     """
 
-    def __init__(self, first: turn.Generate) -> None:
+    def __init__(self, first: turn.Generate | turn.RunTools) -> None:
         self.step: turn.Step = first
         self.started: set[str] = set()
         self.results: dict[str, ToolResultBlock] = {}
+        self.asked: set[str] = set()
         self.begun = False
         self.ended = False
         self._fold = Fold()
@@ -63,6 +65,10 @@ class Progress:
             case ToolFinished():
                 self.results[event.result.tool_use_id] = event.result
                 self._end_tools()
+            case ApprovalAsked():
+                self.asked.add(event.call.id)
+            case ToolsListed():
+                pass
             case TurnInterrupted():
                 if self._fold.within_a_block:
                     self._fold.apply(BlockStopped(index=len(self._fold.content)))

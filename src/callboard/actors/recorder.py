@@ -63,6 +63,7 @@ class Recorder:
         self._held: list[LogEvent] = []
         self._full: list[Segment] = []
         self._under_way: list[Segment] = []
+        self._besides: tuple[Change, ...] = ()
         self._more: anyio.Event | None = None
         self._turn = anyio.Lock(fast_acquire=True)
 
@@ -94,6 +95,10 @@ class Recorder:
         else:
             self._take((event,))
 
+    def add_changes(self, changes: tuple[Change, ...]) -> None:
+        """Commit ``changes`` together with what is added next, or is `settle`d; tried once."""
+        self._besides += changes
+
     @property
     def is_behind(self) -> bool:
         """Whether so much waits that nothing should be added before a `settle`."""
@@ -106,9 +111,10 @@ class Recorder:
             StoreUnavailable: It cannot be.
             VersionConflict: Somebody else has ended the response.
             UnknownResponse: Somebody has deleted it.
+            Conflict: What else was to be committed cannot be, and nothing was.
         """
         async with self._turn:
-            if self._waiting or self._full or not self.stored:
+            if self._waiting or self._full or self._besides or not self.stored:
                 await self._commit(self._next())
 
     async def keep_up(self) -> None:
@@ -183,9 +189,10 @@ class Recorder:
 
     def _next(self) -> list[Change]:
         segments = self._segments()
+        besides, self._besides = self._besides, ()
         if not self.stored:
-            return [BeginResponse(record=self._record, segments=tuple(segments))]
-        return self._appended(segments)
+            return [*besides, BeginResponse(record=self._record, segments=tuple(segments))]
+        return [*besides, *self._appended(segments)]
 
     def _appended(self, segments: Sequence[Segment]) -> list[Change]:
         changes: list[Change] = []

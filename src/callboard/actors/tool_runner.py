@@ -50,11 +50,15 @@ class ListTools(Request["ToolRunner", tuple[ToolDefinition, ...]], frozen=True, 
         assistants: What the assistant may use, by full names.
         keys: What the client's key may use, by full names.
         besides: Names of the client's own tools, which win.
+        approving: Whether the client has a way to approve calls.
+        servers: MCP servers whose tools are meant; None is all of them.
     """
 
     assistants: Allowed = None
     keys: Allowed = None
     besides: frozenset[str] = frozenset()
+    approving: bool = False
+    servers: frozenset[str] | None = None
 
 
 class RunTool(Request["ToolRunner", ToolOutcome], frozen=True, kw_only=True):
@@ -127,7 +131,13 @@ class ToolRunner(Decider[_Message]):
         """Answers what it knows; runs tools in tasks of their own."""
         match message:
             case ListTools():
-                tools = self._space.offered(message.assistants, message.keys, besides=message.besides)
+                tools = self._space.offered(
+                    message.assistants,
+                    message.keys,
+                    besides=message.besides,
+                    approving=message.approving,
+                    servers=message.servers,
+                )
                 context.reply(message, tools)
             case RunTool():
                 context.reply_from(message, lambda: self._run(message))
@@ -144,7 +154,7 @@ class ToolRunner(Decider[_Message]):
                 await self._own.complete()
             place = self._space.find(call.name)
         if place is None:
-            return self._unknown(call.name)
+            return failed(OUTCOME_UNKNOWN) if message.again else self._unknown(call.name)
         if call.extra and "invalid_arguments" in call.extra:
             return failed(
                 f"The arguments of {call.name} are not a JSON object. Send one that fits its schema."

@@ -10,7 +10,7 @@ The caller (`callboard.actors.assistant`) performs each step and hands back its 
 Three rules hold in every history this module builds:
 
 * *Pairing.* Every tool call has exactly one result in the next message, except calls that the client has to
-  answer, and those are always in the last message.
+  answer or approve, and those are always in the last message.
 * *Bounded.* At most ``max_rounds`` rounds of tools run; then the model is asked once more with tools
   withheld, so
   that the user gets an answer from what was found. Calls it makes even so are answered by a refusal and end
@@ -26,13 +26,18 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from callboard.domain.approval import approval_of
 from callboard.domain.block import TextBlock, ToolResultBlock, ToolUseBlock
 from callboard.domain.generation import Generation, GenerationRequest, StopReason
-from callboard.domain.message import Message, tool_uses
+from callboard.domain.message import Message, tool_results, tool_uses
 from callboard.domain.tools import ToolChoice
 from callboard.domain.usage import Usage
 
 EndReason: TypeAlias = Literal["answered", "client_tools", "cut_short", "max_rounds", "token_limit"]
+
+
+CUT_SHORT: frozenset[StopReason] = frozenset({"max_tokens", "refusal"})
+"""Why an answer may end before it is complete."""
 
 
 class TurnPolicy(Struct, frozen=True, kw_only=True):
@@ -61,6 +66,7 @@ class TurnState(Struct, frozen=True, kw_only=True):
         rounds: Rounds of tools run so far.
         calls: Calls of own tools run so far.
         usage: Of the generations so far.
+        direct: Whether the user runs a tool, and its result is the answer.
     """
 
     policy: TurnPolicy
@@ -70,6 +76,7 @@ class TurnState(Struct, frozen=True, kw_only=True):
     rounds: int = 0
     calls: int = 0
     usage: Usage = Usage()
+    direct: bool = False
 
     @property
     def produced(self) -> tuple[Message, ...]:
@@ -87,7 +94,7 @@ class RunTools(Struct, frozen=True, kw_only=True):
     """Run ``calls`` and hand their results to `after_tools`.
 
     Attributes:
-        awaiting: Calls of the same answer that the client has to run.
+        awaiting: Calls of the same answer that the client has to run, or to approve.
         refused: Calls of the same answer that are not run, because no more may be.
     """
 
@@ -126,6 +133,18 @@ def begin(request: GenerationRequest, policy: TurnPolicy) -> Generate:
     )
 
 
+def resume(request: GenerationRequest, policy: TurnPolicy, approved: tuple[ToolUseBlock, ...]) -> RunTools:
+    """The first step of a turn whose input approves calls, the last that were made and have no result."""
+    state = begin(request, policy).state
+    return RunTools(state=replace(state, calls=len(approved)), calls=approved)
+
+
+def directly(request: GenerationRequest, policy: TurnPolicy, call: ToolUseBlock) -> RunTools:
+    """The only step of a turn in which the user runs a tool himself."""
+    state = replace(begin(request, policy).state, direct=True)
+    return RunTools(state=_with_message(state, Message(role="assistant", content=(call,))), calls=(call,))
+
+
 def after_generation(state: TurnState, generation: Generation) -> Step:
     """What follows an answer of the model."""
     usage = state.usage + (generation.usage or Usage())
@@ -137,16 +156,17 @@ def after_generation(state: TurnState, generation: Generation) -> Step:
     state = _with_message(state, answer)
     if not calls:
         return Finish(state=state, stop_reason=generation.stop_reason, reason="answered")
-    if generation.stop_reason in {"max_tokens", "refusal"}:
+    if generation.stop_reason in CUT_SHORT:
         state = _refuse_calls(state, calls, "Not run: the answer was cut short before it was complete.")
         return Finish(state=state, stop_reason=generation.stop_reason, reason="cut_short")
-    own = tuple(call for call in calls if not _is_clients(state, call))
-    if own and state.rounds >= state.policy.max_rounds:
+    held = tuple(call for call in calls if approval_of(call) is not None)
+    own = tuple(call for call in calls if not _is_clients(state, call) and call not in held)
+    if (own or held) and state.rounds >= state.policy.max_rounds:
         state = _refuse_calls(state, calls, "Not run: the limit of tool rounds for one turn is reached.")
         return Finish(state=state, stop_reason="max_tokens", reason="max_rounds")
     if not own:
         return Finish(state=state, stop_reason="tool_use", reason="client_tools")
-    awaiting = tuple(call for call in calls if _is_clients(state, call))
+    awaiting = tuple(call for call in calls if _is_clients(state, call) or call in held)
     run = own[: _calls_left(state)]
     state = replace(state, calls=state.calls + len(run))
     step = RunTools(state=state, calls=run, awaiting=awaiting, refused=own[len(run) :])
@@ -157,6 +177,11 @@ def after_tools(step: RunTools, results: tuple[ToolResultBlock, ...]) -> Generat
     """What follows the results of our tools, given in the order of ``step.calls``."""
     refused = _refusals(step.refused, "Not run: the limit of tool calls for one response is reached.")
     state = _with_message(step.state, Message(role="user", content=(*results, *refused)))
+    if state.direct:
+        found = [each for result in results for each in result.content]
+        said = "".join(each.text for each in found if isinstance(each, TextBlock))
+        state = _with_message(state, Message(role="assistant", content=(TextBlock(text=said),)))
+        return Finish(state=state, stop_reason="end_turn", reason="answered")
     state = replace(state, rounds=state.rounds + 1)
     if step.awaiting:
         return Finish(state=state, stop_reason="tool_use", reason="client_tools")
@@ -164,6 +189,17 @@ def after_tools(step: RunTools, results: tuple[ToolResultBlock, ...]) -> Generat
     if limit is not None and state.usage.total_tokens >= limit:
         return Finish(state=state, stop_reason="max_tokens", reason="token_limit")
     return Generate(state=replace(state, request=_next_request(state)))
+
+
+def waiting(state: TurnState) -> tuple[ToolUseBlock, ...]:
+    """The calls that a turn which is over leaves to be approved."""
+    answered: set[str] = set()
+    for message in reversed(state.produced):
+        if message.role == "assistant":
+            calls = tool_uses(message)
+            return tuple(call for call in calls if approval_of(call) is not None and call.id not in answered)
+        answered.update(each.tool_use_id for each in tool_results(message))
+    return ()
 
 
 def runs_here(state: TurnState, call: ToolUseBlock) -> bool:
@@ -178,8 +214,8 @@ def _next_request(state: TurnState) -> GenerationRequest:
     if state.rounds >= state.policy.max_rounds or exhausted:
         choice = ToolChoice(mode="none")
     elif choice is not None and choice.mode in {"required", "tool"}:
-        # Left in force it would make the model call tools for ever.
-        choice = None
+        # Left in force it would make the model call tools for ever; behind approved calls it has yet to hold.
+        choice = None if any(each.role == "assistant" for each in state.produced) else choice
     return replace(state.request, tool_choice=choice)
 
 

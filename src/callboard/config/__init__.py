@@ -3,8 +3,9 @@
 from callboard.config.allow_list import AllowedRoute, parse_allowed
 from callboard.config.environment import VARIABLES, Variable
 from callboard.config.load import load, problems
-from callboard.config.mcp_servers import McpServerConfig
+from callboard.config.mcp_servers import ApproveRules, McpServerConfig
 from callboard.config.problems import Problem
+from callboard.config.remote_servers import may_dial
 from callboard.config.schema import (
     AssistantConfig,
     Config,
@@ -25,6 +26,7 @@ from callboard.config.schema import (
 __all__ = [
     "VARIABLES",
     "AllowedRoute",
+    "ApproveRules",
     "AssistantConfig",
     "Config",
     "LimitsConfig",
@@ -43,6 +45,7 @@ __all__ = [
     "Timeouts",
     "Variable",
     "load",
+    "may_dial",
     "parse_allowed",
     "problems",
 ]

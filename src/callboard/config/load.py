@@ -30,6 +30,7 @@ from callboard.config.problems import (
     choice,
     suggestion,
 )
+from callboard.config.remote_servers import check_remote
 from callboard.config.sampling import check_sampling
 from callboard.config.schema import (
     AssistantConfig,
@@ -141,6 +142,7 @@ class _Reading:
             *checks.check_limits(limits, self._source),
             *checks.check_providers(providers, self._source),
             *checks.check_proxy(proxy, providers, known["providers"], self._source),
+            *check_remote(mcp.remote, self._source),
             *checks.check_models(models, known, self._source),
             *checks.check_assistants(assistants, known, self._source, any_model=any_model),
         )

@@ -27,9 +27,27 @@ TRANSPORTS = ("stdio", "streamable-http", "sse")
 _NAME = re.compile(r"(?!.*__)[A-Za-z0-9_-]{1,32}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FINGERPRINT = re.compile(r"(sha256:)?[0-9a-f]{64}")
-_FIELD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_SENDABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+FIELD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+SENDABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+class ToolFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Some tools of a server, by its own names, with ``*`` for any ending."""
+
+    tool_names: tuple[str, ...]
+
+
+class ApproveRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``approve`` tool by tool, as ``require_approval`` of OpenAI's ``mcp`` tool.
+
+    Attributes:
+        always: Those whose calls wait; goes before ``never``.
+        never: Those whose calls do not; then those that neither names wait. Where it is absent they do not.
+    """
+
+    always: ToolFilter | None = None
+    never: ToolFilter | None = None
 
 
 class McpServerConfig(Struct, frozen=True, kw_only=True):
@@ -43,7 +61,8 @@ class McpServerConfig(Struct, frozen=True, kw_only=True):
         transport: By default ``stdio`` with a command, and ``streamable-http`` with a URL.
         allow, deny: The server's own names of its tools, or beginnings of them with ``*`` behind; what is not
             allowed, or is denied, does not exist. All are allowed where ``allow`` is absent.
-        approve: Whether calls wait for somebody's approval; ``never`` is all there is in this release.
+        approve: Whether calls wait for the approval of the client's user. What does is offered to clients of
+            the Responses API only: others have no way to approve anything.
         pins: The one definition of a tool that may be used, as its SHA-256, by the tool's name. Others are
             held to the definition that was seen first.
         trusted: Whether the server's word that a tool may be called twice is believed.
@@ -70,7 +89,7 @@ class McpServerConfig(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
-    approve: Literal["never", "always"] = "never"
+    approve: Literal["never", "always"] | ApproveRules = "never"
     pins: Mapping[str, str] = {}
     trusted: bool = False
     timeout_seconds: Annotated[float, Meta(gt=0)] = 60.0
@@ -105,17 +124,15 @@ def _faults(server: McpServerConfig, way: str) -> Iterator[tuple[KeyPath, str]]:
         yield ("transport",), f'"{server.transport}" does not go with {way}'
     if server.command is not None and (not server.command.strip() or "\0" in server.command):
         yield ("command",), "expected the name or the path of a program"
-    if server.url is not None and (fault := _url_fault(server.url)):
+    if server.url is not None and (fault := url_fault(server.url)):
         yield ("url",), fault
-    if server.approve != "never":
-        yield ("approve",), 'approving calls comes in a later release; use "never"'
     yield from _misspelt(server)
 
 
 def _misspelt(server: McpServerConfig) -> Iterator[tuple[KeyPath, str]]:
     """Names and values that could not be used where they are meant for."""
     for name, value in server.headers.items():
-        if not _FIELD.fullmatch(name) or not _SENDABLE.fullmatch(value.reveal()):
+        if not FIELD.fullmatch(name) or not SENDABLE.fullmatch(value.reveal()):
             yield ("headers", name), "empty, or with a character no header may have"
     for name, value in server.env.items():
         if not _VARIABLE.fullmatch(name) or "\0" in value.reveal():
@@ -187,7 +204,7 @@ def _from_json(name: str, raw: object, environ: Mapping[str, str]) -> McpServerC
     return f"{place}{problems[0].message}".removeprefix(": ")
 
 
-def _url_fault(url: str) -> str | None:
+def url_fault(url: str) -> str | None:
     """What is wrong with a server's URL, never repeating it: it may hold a secret."""
     try:
         parts = urlsplit(url)

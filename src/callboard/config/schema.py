@@ -288,11 +288,14 @@ class McpConfig(Struct, frozen=True, kw_only=True):
         tool_refresh_seconds: How often lists of tools are read again; 0 never.
         servers_config_path: An ``mcpServers`` JSON file, from the configuration file's folder or the working
             directory; its servers come after those of ``[mcp.servers]``.
+        remote: URLs, or beginnings of them with ``*``, at which clients' requests may name servers; no others
+            are dialled (`callboard.config.remote_servers`).
         servers: Those of both that are enabled. In the file they are tables, ``[mcp.servers.NAME]``.
     """
 
     tool_refresh_seconds: Annotated[float, Meta(ge=0)] = 10.0
     servers_config_path: str | None = None
+    remote: tuple[str, ...] = ()
     servers: tuple[McpServerConfig, ...] = ()
 
 

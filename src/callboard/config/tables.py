@@ -51,6 +51,8 @@ def check_table(shape: type[Struct], raw: object, source: Source, path: KeyPath)
             yield source.problem((*path, key), f"unknown key{suggestion(key, (*keys, *chosen))}")
         elif isinstance(keys[key].type, type) and issubclass(keys[key].type, Struct):
             yield from check_table(keys[key].type, value, source, (*path, key))
+        elif isinstance(value, Mapping) and (inner := _table_among(keys[key].type)) is not None:
+            yield from check_table(inner, value, source, (*path, key))
         else:
             yield from _check_value(keys[key], value, source, (*path, key))
     for key, field in keys.items():
@@ -105,6 +107,12 @@ def _plain(message: str) -> str:
     """A message of msgspec in the words of TOML."""
     text = message.partition(" - at ")[0].replace("Expected", "expected", 1)
     return _TYPE.sub(lambda match: _WORDS.get(match.group(1), match.group(1)), text)
+
+
+def _table_among(wanted: object) -> type[Struct] | None:
+    """The table that a type allows besides something else."""
+    tables = (each for each in get_args(wanted) if isinstance(each, type) and issubclass(each, Struct))
+    return next(tables, None)
 
 
 def _literals(wanted: object) -> tuple[str, ...]:

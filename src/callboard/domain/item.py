@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from callboard.domain.approval import APPROVAL, approval_of
 from callboard.domain.block import (
     Block,
     OpaqueBlock,
@@ -129,13 +130,15 @@ def prefix_of(block: Block) -> str:
     """What the names of items of this kind begin with; ``msg`` for whatever is part of a message."""
     match block:
         case ToolUseBlock():
-            return "fc"
+            return "fc" if approval_of(block) is None else "mcpr"
         case ToolResultBlock():
             return "fco"
         case ThinkingBlock() | RedactedThinkingBlock():
             return "rs"
         case OpaqueBlock(type=kind) if kind == ITEM:
             return "item"
+        case OpaqueBlock(type=kind) if kind == APPROVAL:
+            return "mcpa"
         case _:
             return "msg"
 
@@ -146,7 +149,13 @@ def is_shown(block: Block) -> bool:
 
 
 def own_id(block: Block) -> str | None:
-    """The name that a block's item must have: what is encrypted may be bound to the one it came under."""
+    """The name that a block's item must have: what is encrypted may be bound to the one it came under.
+
+    A request for approval has one too.
+    """
+    approval = approval_of(block)
+    if approval is not None:
+        return approval.id
     if not isinstance(block, ThinkingBlock | RedactedThinkingBlock) or block.extra is None:
         return None
     item_id = block.extra.get(ITEM_ID)
@@ -166,7 +175,7 @@ def input_id(response_id: str, item: Message, place: int) -> str:
 
 def hidden_id(response_id: str, block: Block, place: int) -> str:
     """Name of the item at ``place`` of those that a response does not show."""
-    return f"{prefix_of(block)}_{_suffix(response_id)}_own{place}"
+    return own_id(block) or f"{prefix_of(block)}_{_suffix(response_id)}_own{place}"
 
 
 def appended_id(conversation_id: str, item: Message, place: int) -> str:

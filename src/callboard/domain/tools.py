@@ -2,11 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Raw, Struct
 
 from callboard.domain.block import Extra, ResultContent, TextBlock
+from callboard.domain.principal import is_among
+from callboard.secret import Secret
+
+
+class ToolHome(Struct, frozen=True, kw_only=True):
+    """Which MCP server a tool of ours is on; no model is told.
+
+    Attributes:
+        tool: The server's own name for it.
+        asks: Whether each call waits for somebody's approval.
+    """
+
+    server: str
+    tool: str
+    asks: bool = False
+
+
+class ApprovalPolicy(Struct, frozen=True, kw_only=True):
+    """Whose calls wait for somebody's approval, by the server's own names.
+
+    Attributes:
+        always: Names, or beginnings with ``*``, of those that wait.
+        never: The same, of those that do not; then all others do. None names no exceptions, and then nobody
+            waits but those of ``always``.
+    """
+
+    always: tuple[str, ...] = ()
+    never: tuple[str, ...] | None = None
+
+    def asks(self, tool: str) -> bool:
+        """Whether calls of ``tool`` wait; ``always`` goes before ``never``."""
+        return is_among(tool, self.always) or (self.never is not None and not is_among(tool, self.never))
+
+
+class McpChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An MCP server of ours that a client names, to have its tools offered and to see their calls.
+
+    Attributes:
+        allowed: Those of its tools that are meant, by its own names, or beginnings with ``*``; None is all.
+        approval: What the client wants to approve, besides what the operator does.
+        listed: Whether the client has the list of its tools already.
+    """
+
+    server: str
+    allowed: tuple[str, ...] | None = None
+    approval: ApprovalPolicy = ApprovalPolicy()
+    listed: bool = False
+
+
+class RemoteServer(Struct, frozen=True, kw_only=True):
+    """An MCP server that a client names by its URL, for one turn. It is kept nowhere.
+
+    Attributes:
+        choice: What is meant of it; ``server`` is the client's name for it.
+        headers: Sent to it, and to nobody else.
+    """
+
+    choice: McpChoice
+    url: str
+    headers: Mapping[str, Secret] = {}
 
 
 class ToolDefinition(Struct, frozen=True, kw_only=True):
@@ -15,6 +76,7 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     Attributes:
         input_schema: JSON Schema of the arguments, an object schema; opaque to everything but validation.
         strict: Whether the provider is asked to enforce the schema; None leaves it to the provider.
+        home: Where it is, if it is on an MCP server of ours.
     """
 
     name: str
@@ -22,6 +84,7 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     input_schema: Raw = Raw(b'{"type":"object","properties":{}}')
     strict: bool | None = None
     extra: Extra | None = None
+    home: ToolHome | None = None
 
 
 class ToolChoice(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,8 @@
 What a consumer sees of a turn is one generation in the order `callboard.domain.delta` states: one
 `GenerationStarted`, blocks numbered 0, 1, 2 … over all rounds, one `GenerationStopped` with the usage of all
 rounds. Calls of the runtime's own tools are not blocks of that answer; they show as `ToolStarted` and
-`ToolFinished` between blocks, for those who watch.
+`ToolFinished` between blocks, for those who watch. Those that wait for an approval show behind all blocks, as
+`ApprovalAsked`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ from callboard.domain.block import Block, TextBlock, ToolResultBlock, ToolUseBlo
 from callboard.domain.delta import GenerationEvent
 from callboard.domain.generation import StopReason
 from callboard.domain.message import text_of
+from callboard.domain.tools import ToolDefinition, ToolHome
 from callboard.domain.usage import Usage
 
 
 class ToolStarted(Struct, frozen=True, kw_only=True, tag=True):
-    """One of the runtime's own tools begins to run."""
+    """One of the runtime's own tools begins to run.
+
+    Attributes:
+        home: Its MCP server, where the client has named that one.
+    """
 
     call: ToolUseBlock
+    home: ToolHome | None = None
 
 
 class ToolFinished(Struct, frozen=True, kw_only=True, tag=True):
@@ -33,7 +40,26 @@ class ToolFinished(Struct, frozen=True, kw_only=True, tag=True):
     result: ToolResultBlock
 
 
-TurnEvent: TypeAlias = GenerationEvent | ToolStarted | ToolFinished
+class ApprovalAsked(Struct, frozen=True, kw_only=True, tag=True):
+    """One of the runtime's own tools is not run until this call is approved (`callboard.domain.approval`)."""
+
+    call: ToolUseBlock
+
+
+class ToolsListed(Struct, frozen=True, kw_only=True, tag=True):
+    """The tools that the model is offered of an MCP server which the client has named."""
+
+    server: str
+    tools: tuple[ToolDefinition, ...]
+
+
+Aside: TypeAlias = ToolStarted | ToolFinished | ApprovalAsked | ToolsListed
+"""What happens besides the answer."""
+
+ASIDES = (ToolStarted, ToolFinished, ApprovalAsked, ToolsListed)
+"""The same for `isinstance`, which is quick with a tuple."""
+
+TurnEvent: TypeAlias = GenerationEvent | Aside
 
 
 def is_complete(stop_reason: StopReason, content: Iterable[Block]) -> bool:

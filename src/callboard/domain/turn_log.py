@@ -29,7 +29,8 @@ from callboard.domain.delta import (
     ThinkingDelta,
 )
 from callboard.domain.generation import StopReason
-from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
+from callboard.domain.tools import ToolHome
+from callboard.domain.turn import ApprovalAsked, ToolFinished, ToolsListed, ToolStarted, TurnEvent
 from callboard.domain.usage import Usage
 from callboard.errors import CallboardError, Refusal, StoreUnavailable, UpstreamError
 
@@ -129,7 +130,12 @@ class _Block(Struct, frozen=True, kw_only=True, tag="BlockStarted"):
     block: Raw
 
 
-class _ToolStarted(Struct, frozen=True, kw_only=True, tag="ToolStarted"):
+class _ToolStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ToolStarted"):
+    call: Raw
+    home: ToolHome | None = None
+
+
+class _ApprovalAsked(Struct, frozen=True, kw_only=True, tag="ApprovalAsked"):
     call: Raw
 
 
@@ -156,11 +162,14 @@ _Plain: TypeAlias = (
     | BlockStopped
     | GenerationStarted
     | GenerationStopped
+    | ToolsListed
     | TurnInterrupted
     | TurnBroken
 )
-_Written: TypeAlias = _Plain | TextDelta | _Block | _ToolStarted | _ToolFinished | _RoundEnded
-_Readable: TypeAlias = _Plain | _Text | _Block | _ToolStarted | _ToolFinished | _RoundEnded
+_Written: TypeAlias = (
+    _Plain | TextDelta | _Block | _ToolStarted | _ApprovalAsked | _ToolFinished | _RoundEnded
+)
+_Readable: TypeAlias = _Plain | _Text | _Block | _ToolStarted | _ApprovalAsked | _ToolFinished | _RoundEnded
 
 _encode = msgspec.json.Encoder().encode
 _EVENTS = msgspec.json.Decoder(list[_Readable])
@@ -183,14 +192,16 @@ def decode_events(data: bytes) -> list[LogEvent]:
         raise StoreUnavailable(f"the log of a response cannot be read: {error}") from error
 
 
-def _written(event: LogEvent) -> _Written:
+def _written(event: LogEvent) -> _Written:  # noqa: PLR0911 - one for each event with blocks in it
     match event:
         case TextDelta() | ThinkingDelta() | ArgumentsDelta():  # nearly all there is
             return event
         case BlockStarted():
             return _Block(index=event.index, block=Raw(encode_block(event.block)))
         case ToolStarted():
-            return _ToolStarted(call=Raw(encode_block(event.call)))
+            return _ToolStarted(call=Raw(encode_block(event.call)), home=event.home)
+        case ApprovalAsked():
+            return _ApprovalAsked(call=Raw(encode_block(event.call)))
         case ToolFinished():
             return _ToolFinished(name=event.name, result=Raw(encode_block(event.result)))
         case RoundEnded():
@@ -202,7 +213,7 @@ def _written(event: LogEvent) -> _Written:
             return event
 
 
-def _read(event: _Readable) -> LogEvent:
+def _read(event: _Readable) -> LogEvent:  # noqa: PLR0911 - as above
     match event:
         case _Text(logprobs=logprobs):
             told = None if logprobs == _NULL else logprobs.copy()
@@ -210,7 +221,9 @@ def _read(event: _Readable) -> LogEvent:
         case _Block():
             return BlockStarted(index=event.index, block=decode_block(event.block))
         case _ToolStarted():
-            return ToolStarted(call=_call(event.call))
+            return ToolStarted(call=_call(event.call), home=event.home)
+        case _ApprovalAsked():
+            return ApprovalAsked(call=_call(event.call))
         case _ToolFinished():
             result = decode_block(event.result)
             if not isinstance(result, ToolResultBlock):

@@ -17,7 +17,7 @@ from callboard.domain.delta import BlockStarted, GenerationEvent, GenerationStar
 from callboard.domain.fold import events_of
 from callboard.domain.generation import Generation
 from callboard.domain.tools import ToolDefinition, ToolOutcome
-from callboard.domain.turn import ToolFinished, ToolStarted
+from callboard.domain.turn import ApprovalAsked, ToolFinished, ToolsListed, ToolStarted
 from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInterrupted, error_of
 from callboard.errors import StreamIncomplete
 from callboard.providers.handler import ProviderCall
@@ -60,9 +60,9 @@ def generations(log: Sequence[LogEvent]) -> list[Played]:
                 blocks.append([event])
             case TurnBroken():
                 broken = event if event.why == "failed" else None
-            case (
-                GenerationStarted() | GenerationStopped() | ToolStarted() | ToolFinished() | TurnInterrupted()
-            ):
+            case GenerationStarted() | GenerationStopped() | TurnInterrupted():
+                pass
+            case ToolStarted() | ToolFinished() | ApprovalAsked() | ToolsListed():
                 pass
             case _:
                 blocks[-1].append(event)

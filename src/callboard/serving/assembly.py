@@ -102,6 +102,8 @@ def _house(runtime: Runtime, admission: Admission, sockets: SocketLimits) -> Hou
         adrift=runtime.wiring.adrift,
         give_up=runtime.give_up,
         relays=runtime.relays,
+        mcp_servers=frozenset(each.name for each in runtime.config.mcp.servers),
+        mcp_remote=runtime.config.mcp.remote,
         check_model=runtime.check_model,
         routes=runtime.wiring.routes,
         observe=runtime.observe,

@@ -16,7 +16,7 @@ from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
 from callboard.domain.preferences import AUTO
 from callboard.domain.steps import in_turns
-from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
+from callboard.domain.turn import ASIDES, TurnEvent
 from callboard.errors import InvalidRequest
 from callboard.serving.choosing import chosen_body
 from callboard.serving.events import EVENTS_AHEAD, EventStream
@@ -62,7 +62,7 @@ async def _whole(visit: Visit, order: TurnOrder) -> None:
     fold = Fold()
 
     def take(event: TurnEvent) -> None:
-        if not isinstance(event, (ToolStarted, ToolFinished)):
+        if not isinstance(event, ASIDES):
             fold.apply(event)
 
     await visit.house.assistant.ask(RespondWhole(order=order, take=take))
@@ -81,7 +81,7 @@ async def _stream(visit: Visit, chat: ChatRequest, order: TurnOrder, stream: Eve
     )
 
     def told(event: TurnEvent) -> bytes:
-        return b"" if isinstance(event, (ToolStarted, ToolFinished)) else encoder.feed(event)
+        return b"" if isinstance(event, ASIDES) else encoder.feed(event)
 
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         await stream.pass_on(events, told)

@@ -13,7 +13,7 @@ from callboard.actors.assistant import RespondWhole
 from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
 from callboard.domain.steps import in_turns
-from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
+from callboard.domain.turn import ASIDES, TurnEvent
 from callboard.serving.references import kept_items
 from callboard.serving.visit import Visit
 from callboard.wire.openai_responses.compaction import encode_compacted, summarising
@@ -38,7 +38,7 @@ async def _summarise(visit: Visit, order: TurnOrder) -> None:
     fold = Fold()
 
     def take(event: TurnEvent) -> None:
-        if not isinstance(event, (ToolStarted, ToolFinished)):
+        if not isinstance(event, ASIDES):
             fold.apply(event)
 
     await visit.house.assistant.ask(RespondWhole(order=order, take=take))

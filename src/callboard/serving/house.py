@@ -56,6 +56,8 @@ class House(Struct, frozen=True, kw_only=True):
         relays: Whether a model's requests may be passed on as they are: each provider that may serve it
             speaks
             the client's dialect, and there is no tool of ours to offer.
+        mcp_servers: Names of those that are configured.
+        mcp_remote: Where requests may name others (`callboard.config.remote_servers`).
         check_model: Raises `UnknownModel` for one that nobody serves.
         routes: Which models there are, and which one ``auto`` is.
         observe: Told of every request that ends.
@@ -77,6 +79,8 @@ class House(Struct, frozen=True, kw_only=True):
     adrift: Adrift
     give_up: Callable[[str, str], Awaitable[None]]
     relays: Callable[[str], bool]
+    mcp_servers: frozenset[str]
+    mcp_remote: tuple[str, ...]
     check_model: Callable[[str], None]
     routes: RouteTable
     observe: Callable[[Observation], None]

@@ -22,6 +22,7 @@ from callboard.serving.choosing import chosen
 from callboard.serving.conversations import conversation_of
 from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.idempotency import pledge
+from callboard.serving.mcp_servers import check_servers
 from callboard.serving.references import kept_items
 from callboard.serving.stored_responses import follow, response_object
 from callboard.serving.visit import Visit
@@ -48,6 +49,7 @@ async def responses(visit: Visit) -> None:
 
 def ordered(visit: Visit, asked: ResponsesRequest, *, streamed: bool) -> tuple[TurnOrder, Keeping]:
     """What is asked of the assistant, and how it is kept where it is."""
+    check_servers(visit.house, asked)
     keep = Keeping(
         created_at_s=int(visit.house.now_s()),
         streamed=streamed,
@@ -66,6 +68,9 @@ def ordered(visit: Visit, asked: ResponsesRequest, *, streamed: bool) -> tuple[T
         keep=keep if asked.store else None,
         truncation=asked.echo.truncation,
         max_tool_calls=asked.max_tool_calls,
+        approving=True,
+        servers=asked.servers,
+        remote=asked.remote,
     )
     return order, keep
 

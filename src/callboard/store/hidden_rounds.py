@@ -48,6 +48,11 @@ class HiddenRounds:
             _, (_, gone) = self._turns.popitem(last=False)
             self._bytes -= gone
 
+    def recall(self, shown: frozenset[str], *, key: str) -> tuple[Message, ...] | None:
+        """What is kept under the ids of these calls."""
+        turn, _ = self._turns.get((key, shown), (None, 0))
+        return turn
+
     def restore(self, messages: tuple[Message, ...], *, key: str) -> tuple[Message, ...]:
         """``messages`` with every remembered turn in the place of what the client was shown of it."""
         return at_once(self.restoring(messages, key=key))
@@ -68,8 +73,7 @@ class HiddenRounds:
         if message.role != "assistant":
             return None
         shown = frozenset(call.id for call in tool_uses(message))
-        turn, _ = self._turns.get((key, shown), (None, 0)) if shown else (None, 0)
-        return turn
+        return self.recall(shown, key=key) if shown else None
 
     def __len__(self) -> int:
         return len(self._turns)

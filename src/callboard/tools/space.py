@@ -16,9 +16,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from callboard.domain.observation import ToolDisabled, ToolNameTaken
-from callboard.domain.tools import ToolDefinition
+from callboard.domain.principal import is_among
+from callboard.domain.tools import ApprovalPolicy, ToolDefinition, ToolHome
 from callboard.errors import ConfigurationError
 from callboard.tools.definitions import (
     SEPARATOR,
@@ -33,6 +35,8 @@ from callboard.tools.source import ToolTraits
 MAX_OFFERED = 128
 """Tools that a model is told of at once; what comes later in the order is left out."""
 
+UNASKABLE = "its calls wait for approval, so it is offered to clients of the Responses API only"
+
 MAX_KNOWN = 5000
 """Names of tools that are remembered of a source; one that changes them all the time ends there."""
 
@@ -44,6 +48,8 @@ MAX_REMARKS = 10
 
 Allowed: TypeAlias = tuple[str, ...] | None
 """Full names, or beginnings of them with ``*`` behind; None allows everything."""
+
+_Who: TypeAlias = tuple[Allowed, Allowed, bool, frozenset[str] | None]
 
 
 class SourcePolicy(Struct, frozen=True, kw_only=True):
@@ -57,6 +63,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
             `callboard.tools.definitions.with_parameters`.
         trusted: Whether the source's word that a tool may be run twice is believed.
         timeout_s: For each call.
+        approval: Whose calls wait for somebody's approval.
     """
 
     allow: Allowed = None
@@ -65,6 +72,7 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = {}
     trusted: bool = False
     timeout_s: float = 60.0
+    approval: ApprovalPolicy = ApprovalPolicy()
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -83,6 +91,11 @@ class Place(Struct, frozen=True, kw_only=True):
     definition: ToolDefinition
     traits: ToolTraits
     added: tuple[str, ...] = ()
+
+    @property
+    def asks(self) -> bool:
+        """Whether its calls wait for somebody's approval."""
+        return self.definition.home is not None and self.definition.home.asks
 
 
 class ToolSpace:
@@ -113,7 +126,7 @@ class ToolSpace:
         self._told: set[tuple[str, str, str]] = set()
         self._shown: tuple[tuple[str, Place], ...] = ()
         self._places: dict[str, Place] = {}
-        self._cache: dict[tuple[Allowed, Allowed], tuple[tuple[ToolDefinition, ...], frozenset[str]]] = {}
+        self._cache: dict[_Who, tuple[tuple[ToolDefinition, ...], frozenset[str]]] = {}
         for name in own:
             self._claim(name)
 
@@ -160,7 +173,13 @@ class ToolSpace:
     # ------------------------------------------------------------------------------------------
 
     def offered(
-        self, assistants: Allowed = None, keys: Allowed = None, *, besides: Collection[str] = ()
+        self,
+        assistants: Allowed = None,
+        keys: Allowed = None,
+        *,
+        besides: Collection[str] = (),
+        approving: bool = True,
+        servers: frozenset[str] | None = None,
     ) -> tuple[ToolDefinition, ...]:
         """The tools to tell a model of, at most `MAX_OFFERED`, always in the same order.
 
@@ -168,10 +187,13 @@ class ToolSpace:
             assistants: What the assistant may use.
             keys: What the client's key may use.
             besides: Names of the client's own tools, which win.
+            approving: Whether the client has a way to approve calls; else tools that wait are left out.
+            servers: MCP servers whose tools are meant; None is all of them.
         """
-        chosen = self._cache.get((assistants, keys))
+        who = (assistants, keys, approving, servers)
+        chosen = self._cache.get(who)
         if chosen is None:
-            chosen = self._choose(assistants, keys)
+            chosen = self._choose(who)
         definitions, names = chosen
         if not besides or names.isdisjoint(besides):
             return definitions
@@ -198,18 +220,25 @@ class ToolSpace:
             )
         self._owners.setdefault(name, set()).add("")
 
-    def _choose(
-        self, assistants: Allowed, keys: Allowed
-    ) -> tuple[tuple[ToolDefinition, ...], frozenset[str]]:
-        definitions = tuple(
-            place.definition
+    def _choose(self, who: _Who) -> tuple[tuple[ToolDefinition, ...], frozenset[str]]:
+        assistants, keys, approving, servers = who
+        allowed = [
+            place
             for _, place in self._shown
-            if is_allowed(place.name, assistants) and is_allowed(place.name, keys)
-        )[:MAX_OFFERED]
+            if is_allowed(place.name, assistants)
+            and is_allowed(place.name, keys)
+            and (servers is None or not place.source or place.source in servers)
+        ]
+        if not approving:
+            for place in allowed:
+                if place.asks:
+                    self._remark(place.source, [(place.tool, UNASKABLE)])
+            allowed = [place for place in allowed if not place.asks]
+        definitions = tuple(place.definition for place in allowed[:MAX_OFFERED])
         if len(self._cache) >= 256:  # as many combinations of assistants and keys are worth remembering
             self._cache.clear()
         chosen = definitions, frozenset(each.name for each in definitions)
-        self._cache[assistants, keys] = chosen
+        self._cache[who] = chosen
         return chosen
 
     def _accepted(self, source: str, tools: Sequence[SourceTool], policy: SourcePolicy) -> tuple[Place, ...]:
@@ -290,25 +319,26 @@ class ToolSpace:
 
 def is_allowed(name: str, patterns: Allowed) -> bool:
     """Whether a full name is one of ``patterns``."""
-    return patterns is None or any(
-        name.startswith(each[:-1]) if each.endswith("*") else name == each for each in patterns
-    )
+    return patterns is None or is_among(name, patterns)
 
 
 def _place(source: str, name: str, tool: SourceTool, policy: SourcePolicy) -> Place:
     schema, added = with_parameters(tool.input_schema, policy.parameters)
+    home = ToolHome(server=source, tool=tool.name, asks=policy.approval.asks(tool.name))
     return Place(
         source=source,
         tool=tool.name,
         name=name,
-        definition=ToolDefinition(name=name, description=readable(tool.description), input_schema=schema),
+        definition=ToolDefinition(
+            name=name, description=readable(tool.description), input_schema=schema, home=home
+        ),
         traits=ToolTraits(idempotent=policy.trusted and tool.traits.idempotent, timeout_s=policy.timeout_s),
         added=added,
     )
 
 
 def _renamed(definition: ToolDefinition, name: str) -> ToolDefinition:
-    return ToolDefinition(name=name, description=definition.description, input_schema=definition.input_schema)
+    return replace(definition, name=name)
 
 
 def _plain(name: str) -> str:

@@ -7,6 +7,7 @@ import json
 import pytest
 from msgspec import Raw
 
+from callboard.domain.approval import Answer, Approval, answer_in, returned
 from callboard.domain.block import (
     Base64Source,
     Block,
@@ -24,10 +25,11 @@ from callboard.domain.block import (
 from callboard.domain.codec import decode_message, encode_message
 from callboard.domain.item import instructions, lifted, together
 from callboard.domain.message import Message
-from callboard.errors import LocalWireError, NotFound
+from callboard.errors import InvalidRequest, LocalWireError, NotFound
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
 from callboard.wire.openai_responses.compaction import FOREWORD, content_of
 from callboard.wire.openai_responses.incoming import Conversation
+from callboard.wire.openai_responses.items import encode_item
 from callboard.wire.openai_responses.opaque import item_in
 
 HELLO = TextBlock(text="hello")
@@ -177,7 +179,8 @@ def test_what_says_nothing_to_the_model_is_left_out(item: object) -> None:
         ({"type": "web_search_call", "id": "ws_1", "content": 3, "role": "none"}, "assistant"),
         ({"type": "acme:telemetry", "output": [1]}, "assistant"),
         ({"type": "custom_tool_call_output", "call_id": "c", "output": "x"}, "user"),
-        ({"type": "mcp_approval_response", "approve": True}, "user"),
+        ({"type": "acme:approval_response", "approve": True}, "user"),
+        ({"type": "mcp_approval_request", "id": "mcpr_682d498e3bd4", "name": "roll"}, "assistant"),
         ({"type": "compaction", "encrypted_content": "gAAAAA=="}, "assistant"),
     ],
 )
@@ -279,3 +282,72 @@ def test_a_mistake_is_refused_with_its_place(item: object, param: str) -> None:
 def test_items_that_are_not_kept_are_not_found() -> None:
     with pytest.raises(NotFound, match=r"input\[0\]"):
         conversation({"type": "item_reference", "id": "msg_1"})
+
+
+def test_an_answer_to_another_servers_request_goes_where_that_one_went() -> None:
+    asked = {"type": "mcp_approval_request", "id": "mcpr_682d498e3bd4", "name": "roll"}
+    answer = {"type": "mcp_approval_response", "approval_request_id": "mcpr_682d498e3bd4", "approve": True}
+    block = conversation(asked, answer).messages[1].content[0]
+    assert isinstance(block, OpaqueBlock)
+    assert json.loads(bytes(item_in(block))) == answer
+    with pytest.raises(InvalidRequest, match="not found"):
+        conversation(answer)
+
+
+CALL_OF_OURS = {
+    "type": "mcp_call",
+    "id": "mcp_00ff_t1",
+    "server_label": "desk",
+    "name": "note",
+    "arguments": '{"a":1}',
+    "output": "ok",
+    "error": None,
+    "approval_request_id": None,
+}
+
+
+def test_a_call_of_our_servers_is_the_call_and_its_result_again() -> None:
+    listed = {"type": "mcp_list_tools", "id": "mcpl_00ff_t0", "server_label": "desk", "tools": []}
+    collected = conversation(listed, CALL_OF_OURS, {**SAID, "content": "Done."})
+    call = ToolUseBlock(id="call_mcp_00ff_t1", name="desk__note", input=Raw(b'{"a":1}'))
+    result = ToolResultBlock(tool_use_id=call.id, content=(TextBlock(text="ok"),))
+    assert collected.messages == (assistant(call), user(result), assistant(TextBlock(text="Done.")))
+    assert collected.listed == {"desk"}
+
+
+def test_a_call_of_our_servers_that_failed_has_failed() -> None:
+    error = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": "no"}]}
+    (result,) = conversation({**CALL_OF_OURS, "output": None, "error": error}).messages[1].content
+    assert result == ToolResultBlock(
+        tool_use_id="call_mcp_00ff_t1", content=(TextBlock(text="no"),), is_error=True
+    )
+
+
+def test_calls_and_lists_of_others_are_kept_as_they_came() -> None:
+    others = {**CALL_OF_OURS, "id": "mcp_682d437d90a88191"}
+    block = conversation(others).messages[0].content[0]
+    assert isinstance(block, OpaqueBlock)
+    assert json.loads(bytes(item_in(block))) == others
+
+
+def test_a_request_of_ours_is_the_call_again_and_its_answer_is_an_answer() -> None:
+    mark = Approval(id=f"mcpr_00ff_a{'0' * 36}", server="desk", tool="note")
+    asked = {
+        "type": "mcp_approval_request",
+        "id": mark.id,
+        "server_label": "desk",
+        "name": "note",
+        "arguments": '{"a":1}',
+    }
+    answer = {
+        "type": "mcp_approval_response",
+        "approval_request_id": mark.id,
+        "approve": False,
+        "reason": "no",
+    }
+    collected = conversation(asked, answer)
+    call, answered = (message.content[0] for message in collected.messages)
+    assert call == returned(mark, '{"a":1}')
+    assert answer_in(answered) == Answer(approval_request_id=mark.id, approve=False, reason="no")
+    listed = [json.loads(bytes(encode_item("x", item).data)) for item in collected.items]
+    assert listed == [{**asked, "id": "x"}, {**answer, "id": "x"}]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from callboard.domain.approval import Approval, marked
 from callboard.domain.arguments import EMPTY_INPUT, tool_use
 from callboard.domain.block import (
     Block,
@@ -31,7 +32,9 @@ from callboard.domain.delta import (
 )
 from callboard.domain.fold import LOGPROBS, events_of
 from callboard.domain.generation import Generation, StopReason
-from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
+from callboard.domain.tools import ToolDefinition, ToolHome
+from callboard.domain.turn import ApprovalAsked, ToolFinished, ToolsListed, ToolStarted, TurnEvent
+from callboard.domain.turn_log import TurnBroken
 from callboard.domain.usage import Usage
 from callboard.errors import RemoteWireError, StreamIncomplete, UpstreamRateLimited
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
@@ -46,6 +49,18 @@ RUN: tuple[TurnEvent, ...] = (
     ToolStarted(call=tool_use("own", "add", "{}")),
     ToolFinished(name="add", result=ToolResultBlock(tool_use_id="own")),
 )
+HOME = ToolHome(server="desk", tool="note")
+SHOWN: tuple[TurnEvent, ...] = (
+    ToolsListed(server="desk", tools=(ToolDefinition(name="desk__note", home=HOME),)),
+    ToolStarted(call=tool_use("own", "note", '{"a": 1}'), home=HOME),
+    ToolStarted(call=tool_use("more", "note", ""), home=HOME),
+    ToolFinished(name="note", result=ToolResultBlock(tool_use_id="more", is_error=True)),
+    ToolFinished(name="note", result=ToolResultBlock(tool_use_id="own", content=(TextBlock(text="ok"),))),
+)
+
+
+def waiting(place: int) -> ToolUseBlock:
+    return marked(CALL, Approval(id=f"mcpr_1_a{place}", server="desk", tool="f"))
 
 
 def encoder() -> ResponseEncoder:
@@ -188,6 +203,45 @@ def test_what_the_dialect_has_no_words_for_is_left_out() -> None:
     assert [item["type"] for item in data[-1]["response"]["output"]] == ["message"]
 
 
+def test_a_request_for_approval_is_whole_when_it_is_added_and_ends_the_item_before_it() -> None:
+    text = list(events_of(generation(TextBlock(text="hm"))))
+    data = streamed(*text[:-1], ApprovalAsked(call=waiting(0)), text[-1])
+    assert [each["type"] for each in data][-4:] == [
+        "response.output_item.done",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.completed",
+    ]
+    asked = {
+        "type": "mcp_approval_request",
+        "id": "mcpr_1_a0",
+        "server_label": "desk",
+        "name": "f",
+        "arguments": '{"x": 1}',
+    }
+    assert data[-3]["item"] == data[-2]["item"] == data[-1]["response"]["output"][1] == asked
+    assert data[-3]["output_index"] == 1
+
+
+def test_calls_that_run_side_by_side_end_in_any_order_and_keep_their_places() -> None:
+    text = list(events_of(generation(TextBlock(text="hm"))))
+    data = streamed(text[0], *SHOWN, *text[1:])
+    output = data[-1]["response"]["output"]
+    assert [item["type"] for item in output] == ["mcp_list_tools", "mcp_call", "mcp_call", "message"]
+    assert [item.get("status") for item in output] == [None, "completed", "failed", "completed"]
+    assert [item["id"] for item in output] == ["mcpl_1_t0", "mcp_1_t1", "mcp_1_t2", "msg_1_0"]
+    done = [each["output_index"] for each in data if each["type"] == "response.output_item.done"]
+    assert done == [0, 2, 1, 3]
+
+
+def test_a_call_whose_process_is_lost_has_failed() -> None:
+    text = list(events_of(generation(TextBlock(text="hm"))))
+    encoding = encoder()
+    told = b"".join([encoding.feed(event) for event in (text[0], *SHOWN[:2], TurnBroken(why="lost"))])
+    call = checked(told, encoding.response)[-1]["response"]["output"][1]
+    assert (call["status"], call["output"]) == ("failed", None)
+
+
 def test_items_are_numbered_over_all_rounds_and_end_before_a_tool_runs() -> None:
     events = list(events_of(generation(TextBlock(text="one"), TextBlock(text="two"))))
     stop = events.index(BlockStopped(index=0)) + 1
@@ -327,9 +381,12 @@ def turns(draw: st.DrawFn) -> list[TurnEvent]:
         events.append(BlockStarted(index=index, block=block))
         events += [delta(piece) for piece in pieces if delta is not None]
         events.append(BlockStopped(index=index))
-        events += RUN if draw(st.booleans()) else ()
+        events += draw(st.sampled_from([(), RUN, SHOWN]))
     stops: list[StopReason] = ["end_turn", "tool_use", "max_tokens", "refusal"]
-    return [*events, GenerationStopped(stop_reason=draw(st.sampled_from(stops)), usage=USAGE)]
+    stop = draw(st.sampled_from(stops))
+    if stop == "tool_use":
+        events += [ApprovalAsked(call=waiting(place)) for place in range(draw(st.integers(0, 2)))]
+    return [*events, GenerationStopped(stop_reason=stop, usage=USAGE)]
 
 
 @given(turns())

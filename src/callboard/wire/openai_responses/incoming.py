@@ -9,6 +9,8 @@
 - References name items that are kept; whoever decodes a request has looked for them before.
 - Items of a type we do not know are kept as they came, for those who list them and for upstreams that speak
   this dialect. Nobody else is told of them.
+- Requests for approval that are ours (`callboard.domain.approval`) are the calls that they were made for.
+  Those of other servers stay as they came, and so do the answers to them.
 - A summary of ours (`callboard.wire.openai_responses.compaction`) is what the user says in its place.
 """
 
@@ -20,6 +22,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from callboard.domain.approval import Answer, Approval, answer_block, is_ours, returned, unknown
 from callboard.domain.arguments import tool_use
 from callboard.domain.block import (
     Base64Source,
@@ -42,10 +45,13 @@ from callboard.errors import LocalWireError, NotFound
 from callboard.wire.json import decode, refusal
 from callboard.wire.openai_chat.incoming import data_url
 from callboard.wire.openai_chat.outgoing import REFUSAL, TRUE
+from callboard.wire.openai_responses import mcp_items
 from callboard.wire.openai_responses.compaction import summary_in
 from callboard.wire.openai_responses.opaque import opaque_item
 from callboard.wire.openai_responses.phase import phased
 from callboard.wire.openai_responses.schema import (
+    ApprovalRequestItem,
+    ApprovalResponseItem,
     CompactionItem,
     Content,
     FunctionCallItem,
@@ -72,6 +78,9 @@ _MESSAGE = msgspec.json.Decoder(MessageItem)
 _CALL = msgspec.json.Decoder(FunctionCallItem)
 _OUTPUT = msgspec.json.Decoder(FunctionOutputItem)
 _REASONING = msgspec.json.Decoder(ReasoningItem)
+_ASKED = msgspec.json.Decoder(ApprovalRequestItem)
+_ANSWERED = msgspec.json.Decoder(ApprovalResponseItem)
+_CALL_AGAIN = msgspec.json.Decoder(mcp_items.CallAgain)
 _REFERENCE = msgspec.json.Decoder(ItemReference)
 _COMPACTION = msgspec.json.Decoder(CompactionItem)
 
@@ -87,6 +96,7 @@ class Conversation:
     Attributes:
         system: All instructions, in order.
         items: One message for each item, instructions among them (`callboard.domain.item`).
+        listed: MCP servers of ours whose tools the client has seen.
     """
 
     def __init__(self, kept: Mapping[str, Raw] = NOTHING_KEPT) -> None:
@@ -94,6 +104,8 @@ class Conversation:
         self.system: list[TextBlock] = []
         self.items: list[Message] = []
         self._runs: list[tuple[_Role, list[Block]]] = []
+        self.listed: set[str] = set()
+        self._asked_elsewhere: set[str] = set()
 
     @property
     def says_something(self) -> bool:
@@ -144,6 +156,12 @@ class Conversation:
                 self._put("assistant", *_thinking(decode(item, _REASONING.decode, side="local", at=at)))
             case "item_reference":
                 self.add(self._referred(item, at), at)
+            case "mcp_approval_request":
+                self._asked(item, at)
+            case "mcp_approval_response":
+                self._answered(item, at)
+            case "mcp_call" | "mcp_list_tools" as called:
+                self._shown_call(called, item, at)
             case "compaction":
                 self._summary(item, at)
             case None:
@@ -159,6 +177,38 @@ class Conversation:
         if found is None:
             raise NotFound(f"Item with id {wanted!r} not found, to which '{at}' refers.")
         return found
+
+    def _asked(self, item: Raw, at: str) -> None:
+        wire = decode(item, _ASKED.decode, side="local", at=at)
+        if not is_ours(wire.id):
+            self._asked_elsewhere.add(wire.id)
+            self._keep("mcp_approval_request", item)
+            return
+        approval = Approval(id=wire.id, server=wire.server_label, tool=wire.name)
+        self._put("assistant", returned(approval, wire.arguments))
+
+    def _answered(self, item: Raw, at: str) -> None:
+        wire = decode(item, _ANSWERED.decode, side="local", at=at)
+        asked = wire.approval_request_id
+        if is_ours(asked):
+            answer = Answer(approval_request_id=asked, approve=wire.approve, reason=wire.reason)
+            self._put("user", answer_block(answer))
+        elif asked in self._asked_elsewhere:
+            self._keep("mcp_approval_response", item)
+        else:
+            raise unknown(asked)
+
+    def _shown_call(self, kind: str, item: Raw, at: str) -> None:
+        wire = decode(item, _CALL_AGAIN.decode, side="local", at=at)
+        if not mcp_items.is_ours(wire.id):
+            self._keep(kind, item)
+        elif kind == "mcp_list_tools":
+            self.listed.add(wire.server_label)
+        else:
+            call, result = mcp_items.call_again(wire)
+            if call is not None:
+                self._put("assistant", call)
+            self._put("user", result)
 
     def _summary(self, item: Raw, at: str) -> None:
         summary = summary_in(decode(item, _COMPACTION.decode, side="local", at=at).encrypted_content)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw, Struct
 
+from callboard.domain.approval import answer_in, approval_of
 from callboard.domain.arguments import arguments_of
 from callboard.domain.block import (
     Base64Source,
@@ -69,7 +70,7 @@ def encode_item(item_id: str, item: Message) -> Item:
             **_phase(item),
         }
     else:
-        fields = _fields(block)
+        fields = _approval_fields(block) or _fields(block)
     return Item(id=item_id, data=Raw(_encode({**fields, "id": item_id})))
 
 
@@ -159,6 +160,18 @@ def _fields(block: Block) -> dict[str, object]:
             return _OBJECT.decode(item_in(block))
         case _:
             raise TypeError(f"{type(block).__name__} is part of a message")
+
+
+def _approval_fields(block: Block) -> dict[str, object]:
+    """What a request for approval says, or an answer to one; empty for everything else."""
+    approval, answer = approval_of(block), answer_in(block)
+    if answer is not None:
+        said = {"approval_request_id": answer.approval_request_id, "approve": answer.approve}
+        return {"type": "mcp_approval_response", **said, "reason": answer.reason}
+    if approval is None or not isinstance(block, ToolUseBlock):
+        return {}
+    asked = {"server_label": approval.server, "name": approval.tool}
+    return {"type": "mcp_approval_request", **asked, "arguments": arguments_of(block).lstrip()}
 
 
 def _encrypted(content: str) -> dict[str, object]:

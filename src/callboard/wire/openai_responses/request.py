@@ -13,15 +13,17 @@ from collections.abc import Mapping
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
+from msgspec.structs import replace
 
 from callboard.domain.block import TextBlock
 from callboard.domain.generation import GenerationRequest, ResponseFormat
 from callboard.domain.message import Message
 from callboard.domain.steps import IN_A_STEP, Steps, at_once
-from callboard.domain.tools import ToolChoice, ToolDefinition
+from callboard.domain.tools import McpChoice, RemoteServer, ToolChoice, ToolDefinition
 from callboard.errors import InvalidRequest
 from callboard.wire.json import STEP_BYTES, decode, refusal
 from callboard.wire.openai_responses.incoming import NOTHING_KEPT, Conversation
+from callboard.wire.openai_responses.mcp_tools import check_labels, chosen_server, without_secrets
 from callboard.wire.openai_responses.response import on_a_line
 from callboard.wire.openai_responses.schema import (
     NULL,
@@ -66,6 +68,8 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
 
     Attributes:
         items: Its input, item by item (`callboard.domain.item`).
+        servers: MCP servers that it names: of ours, if there are such, and those of ``remote``.
+        remote: Those that it names by their URLs.
     """
 
     request: GenerationRequest
@@ -77,6 +81,8 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     previous_response_id: str | None = None
     conversation_id: str | None = None
     max_tool_calls: int | None = None
+    servers: tuple[McpChoice, ...] = ()
+    remote: tuple[RemoteServer, ...] = ()
 
 
 _REQUEST = msgspec.json.Decoder(CreateResponse)
@@ -120,7 +126,7 @@ def decoding(
         raise refusal("it holds nothing for the model", "local", param="input", code=code)
     messages = yield from conversation.making_messages()
     fields = _FIELDS.decode(body)
-    tools, others = _tools(wire)
+    tools, others, servers = _tools(wire)
     text = wire.text or TextConfig()
     reasoning = wire.reasoning or ReasoningConfig()
     request = GenerationRequest(
@@ -149,6 +155,10 @@ def decoding(
         previous_response_id=wire.previous_response_id,
         conversation_id=conversation_id,
         max_tool_calls=wire.max_tool_calls,
+        servers=tuple(
+            replace(each, listed=each.server in conversation.listed) for each in map(_choice_of, servers)
+        ),
+        remote=tuple(each for each in servers if isinstance(each, RemoteServer)),
     )
 
 
@@ -186,18 +196,31 @@ def _conversation(wire: CreateResponse, kept: Mapping[str, Raw]) -> Steps[Conver
     return conversation
 
 
-def _tools(wire: CreateResponse) -> tuple[tuple[FunctionTool | Raw, ...], tuple[Raw, ...]]:
-    """The tools, those that are no functions as they came; and these alone."""
+def _tools(
+    wire: CreateResponse,
+) -> tuple[tuple[FunctionTool | Raw, ...], tuple[Raw, ...], tuple[McpChoice | RemoteServer, ...]]:
+    """The tools as they are repeated; those that only an upstream knows, as they came; servers of ours."""
     found: list[FunctionTool | Raw] = []
     others: list[Raw] = []
+    servers: list[McpChoice | RemoteServer] = []
     for index, tool in enumerate(wire.tools or ()):
         at = f"tools[{index}]"
-        if decode(tool, _TOOL_KIND.decode, side="local", at=at).type == "function":
+        kind = decode(tool, _TOOL_KIND.decode, side="local", at=at).type
+        server = chosen_server(tool, at) if kind == "mcp" else None
+        if kind == "function":
             found.append(decode(tool, _TOOL.decode, side="local", at=at))
+        elif server is not None:
+            servers.append(server)
+            found.append(on_a_line(without_secrets(tool)))
         else:
             others.append(on_a_line(tool))
-            found.append(others[-1])
-    return tuple(found), tuple(others)
+            found.append(on_a_line(without_secrets(tool)) if kind == "mcp" else others[-1])
+    check_labels([*map(_choice_of, servers)])
+    return tuple(found), tuple(others), tuple(servers)
+
+
+def _choice_of(server: McpChoice | RemoteServer) -> McpChoice:
+    return server.choice if isinstance(server, RemoteServer) else server
 
 
 def _functions(tools: tuple[FunctionTool | Raw, ...]) -> tuple[FunctionTool, ...]:

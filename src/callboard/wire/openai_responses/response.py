@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from callboard.domain.approval import approval_of
 from callboard.domain.arguments import arguments_of
 from callboard.domain.block import RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from callboard.domain.fold import LOGPROBS
@@ -21,6 +22,7 @@ from callboard.wire.openai_chat.outgoing import is_refusal
 from callboard.wire.openai_responses.phase import phase_of
 from callboard.wire.openai_responses.schema import (
     NULL,
+    ApprovalRequestOut,
     Echo,
     FunctionCallOut,
     InputTokensDetails,
@@ -116,6 +118,23 @@ def item_of(block: Shown, item_id: str, status: Status) -> ItemOut:
             )
         case RedactedThinkingBlock():
             return ReasoningOut(id=item_id, status=status, summary=(), encrypted_content=block.data)
+
+
+def approval_request(call: ToolUseBlock) -> ApprovalRequestOut:
+    """A call that waits, as an item.
+
+    Raises:
+        TypeError: It does not wait.
+    """
+    approval = approval_of(call)
+    if approval is None:
+        raise TypeError("the call waits for no approval")
+    return ApprovalRequestOut(
+        id=approval.id,
+        server_label=approval.server,
+        name=approval.tool,
+        arguments=arguments_of(call).lstrip(),
+    )
 
 
 def part_in(item: ItemOut) -> PartOut | None:

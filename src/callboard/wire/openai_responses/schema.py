@@ -117,6 +117,23 @@ class ReasoningItem(Struct, frozen=True, kw_only=True):
     encrypted_content: str | None = None
 
 
+class ApprovalRequestItem(Struct, frozen=True, kw_only=True):
+    """A call that waits for approval; ``arguments`` is JSON text."""
+
+    id: str = ""
+    server_label: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class ApprovalResponseItem(Struct, frozen=True, kw_only=True):
+    """What the user says to it."""
+
+    approval_request_id: Annotated[str, Meta(min_length=1)]
+    approve: bool
+    reason: str | None = None
+
+
 class ItemReference(Struct, frozen=True, kw_only=True):
     """An item that is kept, instead of the item."""
 
@@ -302,6 +319,15 @@ class ReasoningOut(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     status: Status
     summary: tuple[SummaryText, ...]
     encrypted_content: str | None = None
+
+
+class ApprovalRequestOut(Struct, frozen=True, kw_only=True, tag_field="type", tag="mcp_approval_request"):
+    """A call that is not run before the user approves it."""
+
+    id: str
+    server_label: str
+    name: str
+    arguments: str
 
 
 ItemOut: TypeAlias = MessageOut | FunctionCallOut | ReasoningOut

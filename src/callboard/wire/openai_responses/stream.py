@@ -8,6 +8,8 @@ Each block is an item of its own, numbered over all rounds. An item lives throug
 and those of other kinds through the like. Whether the last item is complete is known only when the turn is
 over, so an item's very last event waits for what comes next: another item, a tool of ours, or the end.
 
+Requests for approval come behind all other items, whole when they are added.
+
 The unstreamed answer is the Response object of the last event, so that there is no second way to build it.
 
 Source: OpenAI API reference, "Streaming events"; Open Responses specification, 2026-04-24, "Streaming HTTP
@@ -43,15 +45,18 @@ from callboard.domain.delta import (
 )
 from callboard.domain.fold import Fold
 from callboard.domain.item import shown_id
-from callboard.domain.turn import ToolFinished, ToolStarted
+from callboard.domain.tools import ToolHome
+from callboard.domain.turn import ApprovalAsked, Aside, ToolFinished, ToolsListed, ToolStarted
 from callboard.domain.turn_log import LogEvent, RoundEnded, TurnBroken, TurnInterrupted, error_of
 from callboard.wire.openai_chat.outgoing import is_refusal
+from callboard.wire.openai_responses.mcp_items import CallOut, McpItems
 from callboard.wire.openai_responses.response import (
     LOST,
     Outcome,
     ResponseFrame,
     ResponseStatus,
     Shown,
+    approval_request,
     content_in,
     emptied,
     incomplete_reason,
@@ -60,7 +65,7 @@ from callboard.wire.openai_responses.response import (
     part_in,
     response_error,
 )
-from callboard.wire.openai_responses.schema import Echo, OutputText, Status
+from callboard.wire.openai_responses.schema import ApprovalRequestOut, Echo, OutputText, Status
 from callboard.wire.sse import DONE
 
 _encode = msgspec.json.Encoder().encode
@@ -141,13 +146,15 @@ class ResponseEncoder:
         self._fold = Fold()
         self._sequence = -1
         self._index = -1
+        self._shown = -1
         self._item_id = ""
         self._kind: _Kind | None = None
         self._delta = (b"", b"")
         self._written = False
         self._refused = False
         self._ended: Shown | None = None
-        self._output: list[bytes] = []
+        self._output: dict[int, bytes] = {}
+        self._mcp = McpItems(id, self._event)
 
     def feed(self, event: LogEvent) -> bytes:
         """The events that tell of ``event``; empty for what the dialect has no words for.
@@ -158,8 +165,8 @@ class ResponseEncoder:
             case TextDelta():  # nearly all there is
                 self._fold.apply(event)
                 told = self._piece(event.text, event.logprobs)
-            case ToolStarted() | ToolFinished():
-                told = self._settle("completed")
+            case ToolStarted() | ToolFinished() | ApprovalAsked() | ToolsListed():
+                told = self._settle("completed") + self._aside(event)
             case RoundEnded():
                 told = b""
             case TurnInterrupted():
@@ -205,35 +212,36 @@ class ResponseEncoder:
                 status="completed" if reason is None else "incomplete",
                 completed_at=completed_at if reason is None else None,
                 incomplete_reason=reason,
-                output=self._output,
+                output=self._items,
                 usage=result.usage,
             )
         )
 
     def fail(self, error: BaseException) -> bytes:
         """The end of a turn that broke off; nothing where its end was told already."""
-        return self._break(Outcome(status="failed", error=response_error(error), output=self._output))
+        return self._break(Outcome(status="failed", error=response_error(error)))
 
     def snapshot(self, status: ResponseStatus) -> bytes:
         """The Response object of a turn that has not ended."""
-        return self._frame.encode(Outcome(status=status, output=self._output))
+        return self._frame.encode(Outcome(status=status, output=self._items))
 
     def _break_off(self, event: TurnBroken) -> bytes:
         match event.why:
             case "failed":
                 return self.fail(error_of(event))
             case "cancelled":
-                return self._break(Outcome(status="cancelled", output=self._output))
+                return self._break(Outcome(status="cancelled"))
             case "lost":
-                cut = self._cut_off()
-                return cut + self._break(Outcome(status="incomplete", error=LOST, output=self._output))
+                cut = self._cut_off() + b"".join([self._keep(*each) for each in self._mcp.abandoned()])
+                return cut + self._break(Outcome(status="incomplete", error=LOST))
 
     def _break(self, outcome: Outcome) -> bytes:
         if self.response:
             return b""
         begun = b"" if self._sequence >= 0 else self._start()
         # What is under way is left as it is: only an incomplete response may end with an incomplete item.
-        return begun + self._settle("completed") + self._last(outcome)
+        begun += self._settle("completed")
+        return begun + self._last(msgspec.structs.replace(outcome, output=self._items))
 
     def _cut_off(self) -> bytes:
         """End the item that is under way as incomplete."""
@@ -258,7 +266,8 @@ class ResponseEncoder:
         kind = self._kind = _kind_of(block)
         self._refused = self._refused or kind is _REFUSAL
         self._index += 1
-        self._item_id = shown_id(self._id, block, self._index)
+        self._shown += 1  # the name tells the place among what the model showed, whatever else is shown
+        self._item_id = shown_id(self._id, block, self._shown)
         self._written = False
         item = item_of(block, self._item_id, "in_progress")
         told = self._event("response.output_item.added", {"output_index": self._index, "item": emptied(item)})
@@ -310,8 +319,44 @@ class ResponseEncoder:
             return b""
         item = item_of(self._ended, self._item_id, status)
         self._ended = None
-        self._output.append(_encode(item))
+        self._output[self._index] = _encode(item)
         return self._event("response.output_item.done", {"output_index": self._index, "item": item})
+
+    def _aside(self, event: Aside) -> bytes:
+        match event:
+            case ToolStarted(home=ToolHome() as home):
+                self._index += 1
+                return self._mcp.started(event.call, home, self._index)
+            case ToolFinished():
+                ended = self._mcp.finished(event)
+                return b"" if ended is None else self._keep(*ended)
+            case ToolsListed():
+                self._index += 1
+                item, told = self._mcp.listed(event, self._index)
+                self._output[self._index] = _encode(item)
+                return told
+            case ApprovalAsked():
+                return self._at_once(approval_request(event.call))
+            case _:
+                return b""
+
+    def _keep(self, index: int, item: CallOut, told: bytes) -> bytes:
+        self._output[index] = _encode(item)
+        return told
+
+    def _at_once(self, item: ApprovalRequestOut) -> bytes:
+        """An item that is whole when it is added."""
+        self._index += 1
+        self._output[self._index] = _encode(item)
+        told = {"output_index": self._index, "item": item}
+        return self._event("response.output_item.added", told) + self._event(
+            "response.output_item.done", told
+        )
+
+    @property
+    def _items(self) -> list[bytes]:
+        """Those that are complete, in their order."""
+        return [self._output[index] for index in sorted(self._output)]
 
     def _place(self, kind: _Kind) -> dict[str, object]:
         return {"item_id": self._item_id, "output_index": self._index, **kind.place}
