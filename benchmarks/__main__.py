@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-MICRO = ("ask", "messages", "grant", "wire", "http_client", "limiter", "log", "store")
+MICRO = ("ask", "messages", "grant", "wire", "http_client", "limiter", "log", "store", "mcp_tools")
 KEPT = Path(__file__).parents[1] / ".bench" / "micro.txt"
 """What the last run of all has printed."""
 

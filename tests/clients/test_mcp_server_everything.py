@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
@@ -19,17 +16,31 @@ from msgspec.structs import replace
 from callboard.domain.block import DocumentBlock, ImageBlock, TextBlock
 from callboard.domain.sampling import SamplingResult, TextContent
 from callboard.domain.tools import ToolOutcome
+from callboard.providers.script import Script
 from callboard.tools.context import CallOrigin
-from callboard.tools.mcp import InputRequest, ServerSettings, StdioServer
+from callboard.tools.mcp import HttpServer, InputRequest, ServerSettings, StdioServer
 from callboard.tools.mcp.session import LiveSession, open_session
 from callboard.tools.source import SourceUnavailable
+from tests.clients.mcp_packages import node_packages
+from tests.clients.mcp_turns import ASKS, ROOT, SAMPLING, Ask, offered
+from tests.fakes.company import Stage
+from tests.fakes.diligent import DONE, Diligent, results_in, texts_in
 from tests.fakes.mcp_servers import Heard, at
+from tests.fakes.served import served
 
 pytestmark = pytest.mark.anyio
 
-PACKAGE = Path(__file__).with_name("server_everything.json")
 ORIGIN = CallOrigin(request_id="req_1")
-ROOTS = ("file:///data",)
+TOOLS = frozenset(
+    {
+        *("echo", "get-annotated-message", "get-env", "get-resource-links", "get-resource-reference"),
+        *("get-roots-list", "get-structured-content", "get-sum", "get-tiny-image", "gzip-file-as-resource"),
+        *("toggle-simulated-logging", "toggle-subscriber-updates", "trigger-long-running-operation"),
+        "trigger-sampling-request",
+    }
+)
+"""What a model is told of; left out are what only runs as a task, and what asks the user."""
+
 ARGUMENTS: dict[str, dict[str, object]] = {
     "echo": {"message": "hi"},
     "get-sum": {"a": 17, "b": 25},
@@ -39,7 +50,7 @@ ARGUMENTS: dict[str, dict[str, object]] = {
     "trigger-sampling-request": {"prompt": "capital?", "maxTokens": 10},
     "trigger-url-elicitation": {"url": "http://127.0.0.1/"},
     "simulate-research-query": {"topic": "owls"},
-    "gzip-file-as-resource": {"name": "a.gz", "data": "data:text/plain;base64,aGk="},
+    "gzip-file-as-resource": {"name": "a", "data": "data:text/plain;base64,aGk=", "outputType": "resource"},
 }
 
 
@@ -50,42 +61,29 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 
 @pytest.fixture(scope="session")
-def script() -> str:
-    """The server's script, installed by npm once per machine."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("npm is not installed")
-    folder = Path(tempfile.gettempdir()) / "callboard-node-mcp"
-    folder.mkdir(exist_ok=True)
-    wanted, installed = PACKAGE.read_text(), folder / "package.json"
-    if not installed.exists() or installed.read_text() != wanted:
-        with tempfile.TemporaryDirectory() as name:
-            (Path(name) / "package.json").write_text(wanted)
-            command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock"]
-            done = subprocess.run(command, cwd=name, capture_output=True, text=True, timeout=300, check=False)
-            if done.returncode != 0:
-                pytest.skip(f"npm could not install the server: {done.stderr.strip().splitlines()[-1:]}")
-            shutil.rmtree(folder / "node_modules", ignore_errors=True)
-            shutil.copytree(Path(name) / "node_modules", folder / "node_modules", symlinks=True)
-        installed.write_text(wanted)
-    return str(folder / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js")
+def command() -> tuple[str, str]:
+    """Node, and the server's script."""
+    modules = node_packages() / "node_modules"
+    script = modules / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
+    return str(modules / ".bin" / "node"), str(script)
 
 
 @pytest.fixture
-def over_pipes(script: str) -> ServerSettings:
-    return ServerSettings(name="every", way=StdioServer(command="node", args=(script, "stdio")), roots=ROOTS)
+def over_pipes(command: tuple[str, str]) -> ServerSettings:
+    node, script = command
+    return ServerSettings(name="every", way=StdioServer(command=node, args=(script, "stdio")), roots=(ROOT,))
 
 
 @pytest.fixture
-def over_http(script: str) -> Iterator[ServerSettings]:
+def over_http(command: tuple[str, str]) -> Iterator[ServerSettings]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "PORT": str(port)}
     quiet = subprocess.DEVNULL
-    server = subprocess.Popen(["node", script, "streamableHttp"], env=environment, stdout=quiet, stderr=quiet)
+    server = subprocess.Popen([*command, "streamableHttp"], env=environment, stdout=quiet, stderr=quiet)
     try:
-        yield replace(at(f"http://127.0.0.1:{port}/mcp", name="every"), roots=ROOTS)
+        yield replace(at(f"http://127.0.0.1:{port}/mcp", name="every"), roots=(ROOT,))
     finally:
         server.kill()
         server.wait()
@@ -96,6 +94,46 @@ def server(request: pytest.FixtureRequest) -> ServerSettings:
     chosen = request.getfixturevalue(request.param)
     assert isinstance(chosen, ServerSettings)
     return chosen
+
+
+def configured(server: ServerSettings) -> dict[str, object]:
+    """The server as an operator would write it down."""
+    way = server.way
+    if isinstance(way, HttpServer):
+        table: dict[str, object] = {"url": way.url}
+    else:
+        table = {"command": way.command, "args": list(way.args)}
+    return {"mcp": {"servers": {"every": {**table, "roots": [ROOT], "sampling": SAMPLING}}}}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+async def test_every_tool_is_called_in_a_streamed_turn_and_what_it_returns_is_kept(
+    server: ServerSettings, ask: Ask
+) -> None:
+    stage = Stage(demo=Diligent(arguments=ARGUMENTS), wise=Script())
+    with anyio.fail_after(60):
+        async with served(stage, config=configured(server)) as running:
+            assert await offered(running.runtime, until=TOOLS) == TOOLS
+            assert await ask(running) == DONE
+    results, texts = results_in(stage), texts_in(stage)
+    assert set(results) == TOOLS
+    assert {name for name in results if results[name].is_error} == set()
+    assert texts["echo"] == "Echo: hi"
+    assert "is 42" in texts["get-sum"]
+    assert '"conditions"' in texts["get-structured-content"]
+    assert "demo://resource/dynamic/" in texts["get-resource-links"]
+    assert "application/gzip" in texts["gzip-file-as-resource"]
+    assert "capital?" in json.loads(texts["trigger-sampling-request"].partition("\n")[2])["content"]["text"]
+    assert ROOT in texts["get-roots-list"]
+    kinds = {name: [type(block) for block in result.content] for name, result in results.items()}
+    assert kinds["get-tiny-image"] == [TextBlock, ImageBlock, TextBlock]
+    assert kinds["get-annotated-message"] == [TextBlock, ImageBlock]
+    assert kinds["get-resource-reference"] == [TextBlock, DocumentBlock, TextBlock]
+    (sampled,) = stage.handlers["wise"].calls
+    assert sampled.request.max_output_tokens == 10
+    (disabled,) = [line for line in stage.lines() if 'msg="tool disabled"' in line]
+    assert "tool=simulate-research-query" in disabled
+    assert "as a task" in disabled
 
 
 async def sample(request: InputRequest) -> SamplingResult:
@@ -116,9 +154,7 @@ async def call_all(session: LiveSession) -> dict[str, ToolOutcome]:
     return {name: await session.call(name, ARGUMENTS.get(name, {}), ORIGIN) for name in sorted(names)}
 
 
-async def test_every_tool_of_the_reference_server_is_called_and_what_it_asks_for_answered(
-    server: ServerSettings,
-) -> None:
+async def test_what_asks_its_user_too_is_called_in_a_session_and_answered(server: ServerSettings) -> None:
     heard = Heard()
     outcomes: dict[str, ToolOutcome] = {}
     with anyio.fail_after(60):
@@ -133,14 +169,9 @@ async def test_every_tool_of_the_reference_server_is_called_and_what_it_asks_for
         name: " ".join(block.text for block in outcome.content if isinstance(block, TextBlock))
         for name, outcome in outcomes.items()
     }
-    assert texts["echo"] == "Echo: hi"
-    assert "is 42" in texts["get-sum"]
+    assert set(outcomes) > TOOLS
     assert "Paris" in texts["trigger-sampling-request"]
     assert "declined" in texts["trigger-elicitation-request"]
-    assert "file:///data" in texts["get-roots-list"]
-    assert any(isinstance(block, ImageBlock) for block in outcomes["get-tiny-image"].content)
-    assert any(isinstance(block, DocumentBlock) for block in outcomes["get-resource-reference"].content)
     fractions = [each.fraction for each in heard.progress]
     assert len(fractions) >= 3
     assert fractions[-1] == 1.0
-    assert len(outcomes) >= 15

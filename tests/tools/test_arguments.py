@@ -121,6 +121,15 @@ def test_a_property_is_checked_against_its_stated_types(stated: bytes, value: by
             check("t", arguments, schema)
 
 
+def test_null_stands_for_what_is_left_out_and_for_nothing_that_is_required() -> None:
+    schema = Raw(
+        b'{"type":"object","properties":{"x":{"type":"string"},"y":{"type":"string"}},"required":["y"]}'
+    )
+    check("t", Raw(b'{"x":null,"y":"a"}'), schema)
+    with pytest.raises(InvalidArguments, match=r"Expected `string` at `\$\.y`"):
+        check("t", Raw(b'{"x":null,"y":null}'), schema)
+
+
 @pytest.mark.parametrize(
     "schema",
     [

@@ -66,6 +66,11 @@ def test_a_definition_that_could_do_harm_is_refused(schema: object, why: str) ->
         check_definition(SourceTool(name="t", input_schema=raw(schema)))
 
 
+def test_a_tool_that_only_runs_as_a_task_is_refused() -> None:
+    with pytest.raises(ValueError, match="as a task"):
+        check_definition(SourceTool(name="t", task_only=True))
+
+
 def test_references_within_a_schema_are_fine_even_where_they_would_take_for_ever_to_follow() -> None:
     definitions = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 10} for n in range(30)}
     check_definition(SourceTool(name="t", input_schema=raw({"type": "object", "$defs": definitions})))

@@ -46,7 +46,7 @@ def counting(request: GenerationRequest) -> Steps[int]:
     """`prompt_tokens` in steps."""
     total = sum(tokens_of_bytes(len(block.text.encode())) for block in request.system)
     for tool in request.tools:
-        total += tokens_of_bytes(len(tool.name) + len(tool.description) + len(bytes(tool.input_schema)))
+        total += tokens_of_bytes(tool.length)
     return total + (yield from _counting_messages(request.messages))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Raw, Struct
@@ -70,7 +71,7 @@ class RemoteServer(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, Secret] = {}
 
 
-class ToolDefinition(Struct, frozen=True, kw_only=True):
+class ToolDefinition(Struct, frozen=True, kw_only=True, dict=True):
     """A tool as the model sees it.
 
     Attributes:
@@ -85,6 +86,11 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     strict: bool | None = None
     extra: Extra | None = None
     home: ToolHome | None = None
+
+    @cached_property
+    def length(self) -> int:
+        """Characters that a model reads of it; kept, because every request has them counted."""
+        return len(self.name) + len(self.description) + len(bytes(self.input_schema))
 
 
 class ToolChoice(Struct, frozen=True, kw_only=True):

@@ -63,7 +63,8 @@ def check(tool: str, arguments: Raw, schema: Raw) -> None:
     """Check ``arguments`` against the outline of a JSON Schema, for tools that have nothing better.
 
     Checked: the arguments are one JSON object, the required names are there, no name is unknown where
-    ``additionalProperties`` is false, and each property whose schema states ``type`` has one of those types.
+    ``additionalProperties`` is false, and each property whose schema states ``type`` has one of those types,
+    or is null where it is not required, as models write what they leave out.
     Not checked: everything inside nested values, ``$ref``, ``anyOf`` and its kin, enums, ranges, patterns and
     formats. Their owner, the tool, checks them; so a schema from a stranger costs us no more than one pass.
 
@@ -83,7 +84,8 @@ def check(tool: str, arguments: Raw, schema: Raw) -> None:
     for name, value in values.items():
         if name in outline.properties:
             types = _types(outline.properties[name])
-            if types and not any(_is_a(value, each) for each in types):
+            left_out = value is None and name not in outline.required
+            if types and not left_out and not any(_is_a(value, each) for each in types):
                 raise _refusal(tool, f"Expected `{' | '.join(types)}` - at `$.{name}`", schema)
         elif outline.additional is False:
             raise _refusal(tool, f"Object contains unknown field `{name}`", schema)

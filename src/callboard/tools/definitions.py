@@ -32,6 +32,7 @@ class SourceTool(Struct, frozen=True, kw_only=True):
         name: The source's own name for it; anything.
         input_schema: JSON Schema of its arguments.
         hints: What else the source claims (MCP's annotations), part of the fingerprint.
+        task_only: Whether it can only be run as a task of MCP's, which is not done here.
     """
 
     name: str
@@ -39,6 +40,7 @@ class SourceTool(Struct, frozen=True, kw_only=True):
     input_schema: Raw = Raw(b'{"type":"object","properties":{}}')
     hints: Raw = Raw(b"{}")
     traits: ToolTraits = ToolTraits()
+    task_only: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -75,6 +77,8 @@ def check_definition(tool: SourceTool) -> None:
     Raises:
         ValueError: It may not; says why.
     """
+    if tool.task_only:
+        raise ValueError("it can only be run as a task, which is not done here")
     size = len(tool.description.encode(errors="replace")) + len(bytes(tool.input_schema))
     if size > MAX_DEFINITION_BYTES:
         raise ValueError(f"its definition has {size} bytes, more than {MAX_DEFINITION_BYTES}")

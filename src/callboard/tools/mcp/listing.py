@@ -14,6 +14,7 @@ def source_tool(tool: mcp_types.Tool) -> SourceTool:
     """A tool as its server describes it. What it hints at is a claim until the operator trusts the server."""
     hints = tool.annotations
     idempotent = hints is not None and bool(hints.idempotent_hint or hints.read_only_hint)
+    execution = tool.execution
     title = tool.title or (hints.title if hints is not None else None)
     return SourceTool(
         name=_encodable(tool.name),
@@ -21,6 +22,7 @@ def source_tool(tool: mcp_types.Tool) -> SourceTool:
         input_schema=Raw(msgspec.json.encode(tool.input_schema)),
         hints=Raw(b"{}") if hints is None else Raw(hints.model_dump_json(exclude_none=True).encode()),
         traits=ToolTraits(idempotent=idempotent),
+        task_only=execution is not None and execution.task_support == "required",
     )
 
 
