@@ -17,7 +17,7 @@ from callboard.domain.principal import LOCAL
 from callboard.errors import PermissionDenied, StoreUnavailable
 from callboard.providers.script import Reply, Script, Text, Tool
 from callboard.runtime import Runtime
-from callboard.serving.asgi import AsgiExchange
+from callboard.serving.asgi.exchange import AsgiExchange
 from callboard.serving.assembly import build_app
 from callboard.serving.auth import ANYBODY, REMEMBERED_CREDENTIALS, Doorkeeper
 from callboard.serving.key_desk import KeyDesk, KeyOrder

@@ -12,7 +12,7 @@ from callboard.serving.http1.leaving import has_left
 from tests.fakes.anything import EMPTY_LIST, Line
 from tests.fakes.proxied import Witness, proxied
 from tests.fakes.relayed import Leave
-from tests.serving.test_proxy_streams import MIB, head, upload_head
+from tests.serving.proxy.test_proxy_streams import MIB, head, upload_head
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from callboard.serving.asgi import Event
+from callboard.serving.asgi.exchange import Event
 from callboard.serving.assembly import build_app
 from callboard.wire.json import STEP_BYTES
 from tests.fakes.relayed import relayed

@@ -5,8 +5,8 @@ What the server knows of the conversation is what led to the latest whole answer
 since then, be it by a turn that failed, goes with the next one. So the stored conversation and what the model
 knows of it never disagree. Where the server has lost that answer, the whole conversation is sent once.
 
-For a front within our own server see `callboard.serving.chats`: there the turn itself goes on from the stored
-conversation.
+For a front within our own server see `callboard.serving.chats.routes`: there the turn itself goes on from the
+stored conversation.
 """
 
 from __future__ import annotations

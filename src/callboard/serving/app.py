@@ -18,13 +18,13 @@ from callboard.domain.meter import Meter
 from callboard.domain.principal import LOCAL, KeyScope
 from callboard.errors import CallboardError, MethodNotAllowed, NotFound
 from callboard.serving.admission import Admission
-from callboard.serving.asgi import AsgiExchange, Receive, Scope, Send
+from callboard.serving.asgi.exchange import AsgiExchange, Receive, Scope, Send
+from callboard.serving.asgi.socket import AsgiHandshake
 from callboard.serving.auth import ANYBODY, Doorkeeper
 from callboard.serving.exchange import ClientGone, Exchange
 from callboard.serving.failures import answer_failure, error_type_of
 from callboard.serving.house import House
 from callboard.serving.routing import Route, RouteTable
-from callboard.serving.socket_asgi import AsgiHandshake
 from callboard.serving.visit import Visit
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

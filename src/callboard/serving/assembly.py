@@ -16,7 +16,7 @@ from callboard.serving.exchange import Exchange
 from callboard.serving.front import front_of
 from callboard.serving.house import House, Names
 from callboard.serving.http1 import ListenLimits
-from callboard.serving.proxy import Proxy
+from callboard.serving.proxy.route import Proxy
 from callboard.serving.routes import ROUTES
 from callboard.serving.routing import Route
 from callboard.serving.server import Listen

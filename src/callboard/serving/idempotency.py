@@ -38,7 +38,7 @@ from callboard.errors import (
 )
 from callboard.serving.copied import Copied
 from callboard.serving.events import STREAM_HEADERS
-from callboard.serving.stored_responses import follow, response_object
+from callboard.serving.responses.stored import follow, response_object
 from callboard.serving.visit import Handler, Visit
 from callboard.store.changes import Change, FinishReply, ForgetReply, RememberReply
 from callboard.store.records import StoredReply

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from callboard.serving import chats, conversations
-from callboard.serving.chat_completions import chat_completions
-from callboard.serving.compact import compact
-from callboard.serving.forms import forms
+from callboard.serving.chat.completions import chat_completions
+from callboard.serving.chats import routes as chats
+from callboard.serving.chats.forms import forms
 from callboard.serving.health import health, ready, root
 from callboard.serving.idempotency import idempotent
-from callboard.serving.input_tokens import input_tokens
 from callboard.serving.models import models
-from callboard.serving.responses import responses
-from callboard.serving.responses_socket import create, open_socket
+from callboard.serving.responses import conversations
+from callboard.serving.responses.compact import compact
+from callboard.serving.responses.create import responses
+from callboard.serving.responses.input_tokens import input_tokens
+from callboard.serving.responses.socket_message import MESSAGES
+from callboard.serving.responses.stored import cancel, delete, list_input_items, retrieve
+from callboard.serving.responses.websocket import create, open_socket
 from callboard.serving.routing import Route
-from callboard.serving.socket_message import MESSAGES
-from callboard.serving.stored_responses import cancel, delete, list_input_items, retrieve
 
 CONVERSATION = "/v1/conversations/{conversation_id}"
 

@@ -1,6 +1,6 @@
 """An open WebSocket, as the application sees it.
 
-Two shells carry it, like exchanges: `callboard.serving.http1.websocket` and `callboard.serving.socket_asgi`.
+Two shells carry it, like exchanges: `callboard.serving.http1.websocket` and `callboard.serving.asgi.socket`.
 Both take text messages only, join fragments, answer pings, and close by themselves on what breaks the
 protocol or exceeds a bound.
 

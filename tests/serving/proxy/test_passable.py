@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from callboard.providers.forwarding import forwarded_headers
-from callboard.serving.passable import DOWNWARD, HARMLESS, UPWARD, downward, upward
+from callboard.serving.proxy.passable import DOWNWARD, HARMLESS, UPWARD, downward, upward
 from callboard.transport.http import HttpRequest
 from callboard.transport.outgoing import prepare
 

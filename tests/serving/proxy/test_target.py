@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from callboard.serving.target import read_target
+from callboard.serving.proxy.target import read_target
 from callboard.transport.outgoing import parse_url
 
 BASE = "https://upstream.test/v1"

@@ -3,7 +3,7 @@
 An Assistant runs the turn, and its events are encoded as they come; of the unstreamed answer only the last is
 sent. The status is true until the first byte; what fails after it is told by ``response.failed``. A response
 in the background is stored first and begun then; who wants to see it come reads its log like anybody else
-(`callboard.serving.stored_responses`).
+(`callboard.serving.responses.stored`).
 
 Source: OpenAI API, "Create a model response"; Open Responses specification, 2026-04-24.
 """
@@ -19,12 +19,12 @@ from callboard.actors.order import Keeping, TurnOrder, record_of
 from callboard.domain.steps import in_turns
 from callboard.errors import Refusal
 from callboard.serving.choosing import chosen
-from callboard.serving.conversations import conversation_of
 from callboard.serving.events import EVENTS_AHEAD, EventStream
 from callboard.serving.idempotency import pledge
-from callboard.serving.mcp_servers import check_servers
-from callboard.serving.references import kept_items
-from callboard.serving.stored_responses import follow, response_object
+from callboard.serving.responses.conversations import conversation_of
+from callboard.serving.responses.mcp_servers import check_servers
+from callboard.serving.responses.references import kept_items
+from callboard.serving.responses.stored import follow, response_object
 from callboard.serving.visit import Visit
 from callboard.store.changes import BeginResponse
 from callboard.wire.openai_responses.request import ResponsesRequest, decoding

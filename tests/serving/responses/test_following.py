@@ -12,7 +12,7 @@ from callboard.domain.block import TextBlock
 from callboard.domain.delta import BlockStarted, TextDelta
 from callboard.domain.turn_log import LogEvent, TurnBroken, encode_events
 from callboard.errors import NotFound
-from callboard.serving.following import LONGEST_LOOK_S, LOOK_AGAIN_S, OWN_LOOK_S, coming
+from callboard.serving.responses.following import LONGEST_LOOK_S, LOOK_AGAIN_S, OWN_LOOK_S, coming
 from callboard.store import AppendEvents, BeginResponse, DeleteResponse, EndResponse, Segment
 from callboard.store.in_memory import InMemoryStore
 from callboard.store.records import ResponseRecord

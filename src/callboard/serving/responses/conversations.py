@@ -15,7 +15,7 @@ from callboard.domain.item import appended_id
 from callboard.domain.message import Message
 from callboard.errors import VersionConflict
 from callboard.serving.query import Query
-from callboard.serving.references import kept_items
+from callboard.serving.responses.references import kept_items
 from callboard.serving.visit import Visit
 from callboard.store.changes import (
     AppendItems,

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from callboard.domain.item import owner_of
-from callboard.serving.stored_responses import response_object
+from callboard.serving.responses.stored import response_object
 from callboard.serving.visit import Visit
 from callboard.store.records import ResponseRecord
 from callboard.wire.openai_responses.items import encode_item, input_items

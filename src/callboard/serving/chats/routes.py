@@ -28,10 +28,10 @@ from callboard.chats.response_events import decode_response_event
 from callboard.chats.user_file import NAMELESS
 from callboard.domain.turn import ToolFinished, ToolStarted, TurnEvent
 from callboard.errors import CallboardError, Overloaded
-from callboard.serving.chats_stream import FrontStream
+from callboard.serving.chats.stream import FrontStream
 from callboard.serving.events import EVENTS_AHEAD
 from callboard.serving.query import MOST_ON_A_PAGE, Query
-from callboard.serving.responses import finished_at, ordered
+from callboard.serving.responses.create import finished_at, ordered
 from callboard.serving.visit import Visit
 from callboard.wire.json import decode
 from callboard.wire.openai_responses.request import decode_request

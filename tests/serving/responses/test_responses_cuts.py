@@ -52,7 +52,7 @@ from tests.providers.test_openai_streams import STREAMS as CHAT_STREAMS
 from tests.providers.test_openai_streams import needed
 
 pytestmark = pytest.mark.anyio
-RECORDED = Path(__file__).parent.parent / "data" / "recorded" / "openai_responses.jsonl"
+RECORDED = Path(__file__).parent.parent.parent / "data" / "recorded" / "openai_responses.jsonl"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from callboard.actors.order import TurnOrder
 from callboard.domain.fold import Fold
 from callboard.domain.steps import in_turns
 from callboard.domain.turn import ASIDES, TurnEvent
-from callboard.serving.references import kept_items
+from callboard.serving.responses.references import kept_items
 from callboard.serving.visit import Visit
 from callboard.wire.openai_responses.compaction import encode_compacted, summarising
 from callboard.wire.openai_responses.request import decoding

@@ -20,9 +20,9 @@ from callboard.errors import InvalidRequest
 from callboard.serving.exchange import ClientGone, Exchange, Serve
 from callboard.serving.failures import status_of
 from callboard.serving.house import House
+from callboard.serving.responses.socket_memory import Memory
+from callboard.serving.responses.socket_message import MessageExchange, error_event
 from callboard.serving.socket import BUG, GOING_AWAY, Socket
-from callboard.serving.socket_memory import Memory
-from callboard.serving.socket_message import MessageExchange, error_event
 from callboard.wire.openai_chat.error import encode_error
 
 

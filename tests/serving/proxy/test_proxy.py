@@ -13,8 +13,8 @@ from tests.fakes.anything import Line, replying
 from tests.fakes.proxied import KEY, Proxied, proxied
 from tests.fakes.relayed import Caller
 from tests.fakes.served import Carrier
-from tests.serving.test_passable import CANARY, FOREIGN, FROM_UPSTREAM, HOP_BY_HOP
-from tests.serving.test_target import TRICKS
+from tests.serving.proxy.test_passable import CANARY, FOREIGN, FROM_UPSTREAM, HOP_BY_HOP
+from tests.serving.proxy.test_target import TRICKS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("carrier", ["own", "uvicorn"])]
 BINARY = bytes(range(256)) * 300

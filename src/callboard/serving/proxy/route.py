@@ -19,9 +19,9 @@ from callboard.domain.meter import Meter
 from callboard.errors import PermissionDenied
 from callboard.providers.handler import ForwardedRequest, ForwardHandler
 from callboard.serving.exchange import Exchange, too_large
-from callboard.serving.passable import downward, upward
+from callboard.serving.proxy.passable import downward, upward
+from callboard.serving.proxy.target import Target, read_target
 from callboard.serving.routing import Route
-from callboard.serving.target import Target, read_target
 from callboard.serving.visit import Visit
 from callboard.transport.http import HttpResponse
 

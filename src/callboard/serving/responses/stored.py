@@ -19,8 +19,8 @@ from callboard.domain.delta import GenerationStopped
 from callboard.domain.turn_log import TurnBroken, encode_events
 from callboard.errors import InvalidRequest, NotFound, Overloaded, VersionConflict
 from callboard.serving.events import EventStream
-from callboard.serving.following import coming, logged
 from callboard.serving.query import Query
+from callboard.serving.responses.following import coming, logged
 from callboard.serving.visit import Visit
 from callboard.store.changes import DeleteResponse, EndResponse
 from callboard.store.records import LIVE, ResponseRecord, Segment

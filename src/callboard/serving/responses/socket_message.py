@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from callboard.serving.exchange import JSON, Exchange, Header, too_large
+from callboard.serving.responses.socket_memory import Memory
 from callboard.serving.socket import Socket
-from callboard.serving.socket_memory import Memory
 from callboard.wire.openai_chat.error import ErrorFields
 from callboard.wire.sse import DONE_DATA
 

@@ -18,7 +18,7 @@ from callboard.actors.order import TurnOrder
 from callboard.domain.estimate import prompt_tokens
 from callboard.domain.item import lifted, together
 from callboard.domain.steps import in_turns
-from callboard.serving.references import kept_items
+from callboard.serving.responses.references import kept_items
 from callboard.serving.visit import Visit
 from callboard.wire.openai_responses.request import decoding
 

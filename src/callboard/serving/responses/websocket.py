@@ -2,7 +2,7 @@
 
 A ``response.create`` message is the body of ``POST /v1/responses`` and is answered like it: what differs is
 that the events come as messages, and that a turn which is stored nowhere can be followed as long as the
-connection lasts (`callboard.serving.socket_memory`).
+connection lasts (`callboard.serving.responses.socket_memory`).
 
 Source: Open Responses specification, 2026-04-24, "WebSocket Transport"; OpenAI API, "WebSocket mode", for
 ``generate: false``.
@@ -23,10 +23,10 @@ from callboard.domain.usage import Usage
 from callboard.errors import Draining, InvalidRequest, MethodNotAllowed, UnknownResponse
 from callboard.serving.choosing import chosen
 from callboard.serving.events import EventStream
-from callboard.serving.responses import finished_at, ordered, stream_turn
-from callboard.serving.socket_memory import Memory
-from callboard.serving.socket_message import MessageExchange
-from callboard.serving.socket_session import Session
+from callboard.serving.responses.create import finished_at, ordered, stream_turn
+from callboard.serving.responses.socket_memory import Memory
+from callboard.serving.responses.socket_message import MessageExchange
+from callboard.serving.responses.socket_session import Session
 from callboard.serving.visit import Visit
 from callboard.wire.json import decode
 from callboard.wire.openai_responses.request import ResponsesRequest, decoding

@@ -1,10 +1,10 @@
 """``POST /v1/chat/completions``, streamed and not.
 
 Two paths, one shape. Where each provider that may serve the model speaks this dialect and no tool of ours is
-on offer, the body is passed on as it came and the answer's bytes are passed back (`callboard.serving.relay`).
-Otherwise the request is decoded and an Assistant runs the turn, its events encoded as they come. Either way
-there is one generation for each answer, the status is true until the first byte is sent, and a client that
-leaves closes the upstream.
+on offer, the body is passed on as it came and the answer's bytes are passed back
+(`callboard.serving.chat.relay`). Otherwise the request is decoded and an Assistant runs the turn, its events
+encoded as they come. Either way there is one generation for each answer, the status is true until the first
+byte is sent, and a client that leaves closes the upstream.
 
 Source: OpenAI API, "Create chat completion".
 """
@@ -18,9 +18,9 @@ from callboard.domain.preferences import AUTO
 from callboard.domain.steps import in_turns
 from callboard.domain.turn import ASIDES, TurnEvent
 from callboard.errors import InvalidRequest
+from callboard.serving.chat.relay import relay
 from callboard.serving.choosing import chosen_body
 from callboard.serving.events import EVENTS_AHEAD, EventStream
-from callboard.serving.relay import relay
 from callboard.serving.visit import Visit
 from callboard.wire.openai_chat.encoder import ChunkEncoder
 from callboard.wire.openai_chat.relay import peek

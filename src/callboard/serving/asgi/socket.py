@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from callboard.serving.asgi import AsgiExchange, Receive, Scope, Send
+from callboard.serving.asgi.exchange import AsgiExchange, Receive, Scope, Send
 from callboard.serving.exchange import ClientGone, Header
 from callboard.serving.socket import NOT_TEXT, TOO_BIG, Socket
 

@@ -1,0 +1,1 @@
+"""Chat completions, answered by actors or passed on as they came."""

@@ -1,0 +1,1 @@
+"""The Responses API: making responses, reading what is kept of them, and conversations."""
