@@ -106,7 +106,7 @@ async def main(options: argparse.Namespace) -> None:
             tasks.start_soon(count_memory, options.memory)
         admission = admission_of(runtime.config)
         gc.freeze()  # as the command does
-        gc.set_threshold(GARBAGE)
+        gc.set_threshold(*GARBAGE)
         listen = replace(listen_of(runtime.config), host="127.0.0.1", port=0)
         app = build_app(runtime, admission)
         if options.leak:

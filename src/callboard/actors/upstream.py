@@ -98,6 +98,8 @@ class UpstreamCall:
         except BaseException:
             meter.enter("own")
             raise
+        finally:
+            failed = ()  # the error that is raised holds this frame
 
     def consumed(self, usage: Usage, *, reported: bool) -> None:
         """What the answer has consumed so far; the last word before leaving counts."""

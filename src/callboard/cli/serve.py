@@ -32,8 +32,10 @@ from callboard.serving.key_desk import has_keys
 from callboard.serving.server import serve
 from callboard.serving.workers import Workers, keep
 
-GARBAGE = 10_000
-"""Objects made, less those given back, before the youngest are looked through; a request makes a hundred."""
+GARBAGE = (10_000, 4, 2)
+"""Objects made, less those given back, before the youngest are looked through (a request makes a hundred);
+and how often that is done before older ones are. An error and the frames that it has passed may hold each
+other and all of their request: left for long, such rings make the process a quarter larger."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +125,7 @@ async def _serve(config: Config, *, greet: Callable[[str], None] | None = None) 
 
         # What was made until now lives as long as the process: no collection has to look at it again.
         gc.freeze()
-        gc.set_threshold(GARBAGE)
+        gc.set_threshold(*GARBAGE)
 
         def started(url: str) -> None:
             runtime.observe(ServerStarted(address=url, version=installed_version(), schema=LOG_SCHEMA))

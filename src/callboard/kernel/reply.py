@@ -76,9 +76,12 @@ class Reply(Generic[R]):
         return False
 
     def result(self) -> R:
-        """Return the value the actor answered with, or raise the error; once the signal is set."""
+        """Return the value the actor answered with, or raise the error; once, when the signal is set."""
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                self._error = None  # the error holds this frame, and through it us
         return self._value
 
     async def wait(self) -> R:

@@ -51,7 +51,7 @@ class EventStream:
         self, exchange: Exchange, encode_failure: Callable[[BaseException], bytes] | None = None
     ) -> None:
         self._exchange = exchange
-        self._encode_failure = encode_failure or self._error_event
+        self._encode_failure = encode_failure
         exchange.stream = self
         self._wrote = False
         self._between_events = True
@@ -84,7 +84,7 @@ class EventStream:
 
         Where it stands within an event, a blank line ends that one first.
         """
-        last = self._encode_failure(error)
+        last = (self._encode_failure or self._error_event)(error)
         await self._exchange.send(last if self._between_events else b"\n\n" + last)
         await self.finish()
 
