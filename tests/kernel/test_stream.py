@@ -34,12 +34,14 @@ async def test_the_producers_error_comes_after_the_last_event(
     child = Desk().child()
     numbers: list[int] = []
     with anyio.fail_after(5):
-        async with open_system(Supervisor(name="root", children=(child,))) as system:
+        async with (
+            open_system(Supervisor(name="root", children=(child,))) as system,
+            system.ref(child).stream(Count(upto=2, error=error), buffer=buffer) as stream,
+        ):
             with pytest.raises(raised):
-                async with system.ref(child).stream(Count(upto=2, error=error), buffer=buffer) as stream:
-                    async for number in stream:
-                        numbers.append(number)  # noqa: PERF401 - what came before the error counts
-
+                async for number in stream:
+                    numbers.append(number)  # noqa: PERF401 - what came before the error counts
+            assert await stream.some() == []
     assert numbers == [0, 1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from callboard.serving.events import EventStream
 from tests.fakes.chatting import add
 from tests.fakes.openai_traffic import Answer, chat, chat_stream, failure
 from tests.fakes.relayed import chat_body, relayed
+from tests.fakes.served import Carrier
 
 pytestmark = pytest.mark.anyio
 
@@ -23,10 +25,13 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
 }
 
 
+@pytest.mark.parametrize("carrier", get_args(Carrier))
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_a_turn_that_is_over_is_gone_without_a_collection(name: str, stream: bool) -> None:
-    async with relayed(tools=[add]) as over:
+async def test_a_turn_that_is_over_is_gone_without_a_collection(
+    name: str, stream: bool, carrier: Carrier
+) -> None:
+    async with relayed(tools=[add], carrier=carrier) as over:
         over.upstream.fallback = lambda _: ANSWERS[name]()
         gc.collect()
         gc.disable()

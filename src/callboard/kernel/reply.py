@@ -112,6 +112,7 @@ class StreamReply(Reply[None], Generic[R]):
 
     def __init__(self, signals: Signals[Any], events: Channel[R]) -> None:
         super().__init__(signals)
+        self._value = None  # what there is once an error has been raised: nothing more
         self.events = events
 
     def succeed(self, value: None) -> bool:

@@ -102,6 +102,7 @@ class App:
             await _stopped(exchange, meter, exchange.stopped)
             raise
         finally:
+            exchange.stream = None  # they hold each other
             house.observe(meter.close(exchange.status))
         if exchange.afterwards is not None:
             await exchange.afterwards(self.serve)

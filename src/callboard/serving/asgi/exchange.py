@@ -133,7 +133,10 @@ class AsgiExchange(Exchange):
         if gone:
             raise ClientGone
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                failure = None  # the error holds this frame
 
     async def start(self, status: int, headers: Iterable[Header]) -> None:
         """See `Exchange.start`."""

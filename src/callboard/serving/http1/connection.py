@@ -261,7 +261,6 @@ class Connection(asyncio.Protocol):
         with self._scope:
             while (exchange := self._next() or await self._arrival()) is not None:
                 await serve(exchange)
-                exchange.stream = None  # they hold each other
                 if not (exchange.complete and exchange.keep_alive):
                     if exchange.until_close and not exchange.complete:
                         reset(self._transport)
