@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from callboard.chats import ConversationManager
-from callboard.chats.archive import export_file, import_file, user_of, write_whole
+from callboard.chats.archive import export_file, import_file, user_of
 from callboard.errors import ConfigurationError, InvalidRequest
 from callboard.store import InMemoryStore
 from tests.chats.world import DATA, USER, manager_of
@@ -128,18 +128,6 @@ async def test_a_file_that_is_not_there_and_one_that_cannot_be_written_are_one_l
         await import_file(InMemoryStore(), tmp_path / "none.json", USER)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         await export_file(InMemoryStore(), tmp_path / "none" / "ada.json", USER)
-
-
-def test_what_is_written_takes_the_place_of_what_was_and_leaves_nothing_beside(tmp_path: Path) -> None:
-    path = file_of(tmp_path, b"old")
-    write_whole(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert path.stat().st_mode & 0o777 == 0o600
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    with pytest.raises(ConfigurationError):
-        write_whole(folder, b"new")
-    assert names(tmp_path) == ["ada.json", "folder"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", ".json", "..json", "ada"])

@@ -12,8 +12,6 @@ after, and never half of one.
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +27,7 @@ from callboard.errors import AlreadyExists, ConfigurationError, Conflict, Invali
 from callboard.store.changes import AppendItems, Change, PutConversation
 from callboard.store.records import ConversationRecord
 from callboard.store.store import Store
+from callboard.whole_file import write_whole
 
 SUFFIX = ".json"
 
@@ -130,25 +129,6 @@ async def export_file(store: Store, path: Path, username: str) -> ExportReport:
     return ExportReport(user=username, conversations=len(found), messages=messages)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Have ``data`` at ``path``, readable for its owner only; at any moment all of it or what was before.
-
-    Raises:
-        ConfigurationError: It cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-
-
 async def _import(store: Store, conversation: Conversation, username: str) -> str:
     """Import one conversation; how it came in.
 
@@ -205,12 +185,3 @@ def _back_up(path: Path, data: bytes) -> Path:
     if not backup.exists():
         write_whole(backup, data)
     return backup
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

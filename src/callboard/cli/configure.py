@@ -18,7 +18,6 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from callboard.chats.archive import write_whole
 from callboard.cli.options import add_config
 from callboard.cli.terminal import printable
 from callboard.config import OpenAIProvider, ServerConfig, StoreConfig, problems
@@ -26,6 +25,7 @@ from callboard.config.edit import assignment, header, with_values
 from callboard.config.file import FILE_NAME, find
 from callboard.config.problems import KeyPath
 from callboard.errors import ConfigurationError
+from callboard.whole_file import write_whole
 
 T = TypeVar("T")
 
