@@ -4,8 +4,9 @@
 
 The server, upstream and load are those of the gateway benchmarks. `py-spy`, which has to be on the path and
 to be allowed to look at other processes, samples the server's stacks. The time of a sample is that of the
-innermost Python frame, so what a call into C or the kernel takes is its caller's; what no frame of ours is on
-top of is the event loop's.
+innermost Python frame, so what a call into C or the kernel takes is its caller's; the time of the frame that
+runs the loop is the loop's and the kernel's. A thread that waits for a lock takes no time, whatever the
+sampler thinks of it.
 
 Source: https://github.com/benfred/py-spy
 """
@@ -39,7 +40,10 @@ LEAST_SHARE = 0.005
 LOOP, OTHERS = "event loop and kernel", "all others"
 
 SCENARIO = Scenario(name="c16", title="c16", connections=16)
-_OURS = re.compile(r"callboard/((?:[a-z0-9_]+/)*[a-z0-9_]+)\.py")
+_WAITS = re.compile(r"(^|\.)wait \((.*/)?threading\.py")
+_FILE = re.compile(r"\(([^()]+)\.py[:)]")
+_OURS = re.compile(r"callboard/((?:[a-z0-9_]+/)*[a-z0-9_]+)$")
+_RUNNER = "asyncio/runners"
 
 
 def main(words: Sequence[str]) -> int:
@@ -95,8 +99,10 @@ def places(stacks: str) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
-        ours = _OURS.search(stack.rpartition(";")[2])
-        found[LOOP if ours is None else _package(ours[1])] += int(count)
+        innermost = stack.rpartition(";")[2]
+        if _WAITS.search(innermost):
+            continue
+        found[_place(innermost)] += int(count)
     return found
 
 
@@ -113,9 +119,13 @@ def ordered(found: Counter[str]) -> Iterator[tuple[str, float]]:
         yield OTHERS, rest
 
 
-def _package(module: str) -> str:
-    """``serving/http1`` for a module in there, ``actors/upstream`` for one below a layer."""
-    return "/".join(module.split("/")[:2])
+def _place(frame: str) -> str:
+    """``serving/http1`` for a module in there, ``actors/upstream`` for one below a layer, or a library."""
+    file = _FILE.search(frame)
+    if file is None or file[1].endswith(_RUNNER):
+        return LOOP
+    ours = _OURS.search(file[1])
+    return file[1].split("/")[0] if ours is None else "/".join(ours[1].split("/")[:2])
 
 
 def _watch(pid: int, stacks: Path, seconds: float) -> None:

@@ -152,7 +152,7 @@ class Assistant(Actor[_Message]):
                 live = LiveTurn(self._spec, self._company, order)
                 context.stream_from(message, live.produce)
             case RespondWhole():
-                live = LiveTurn(self._spec, self._company, message.order)
+                live = LiveTurn(self._spec, self._company, message.order, whole=True)
                 context.reply_from(message, partial(live.produce, Taker(message.take)))
             case Undertake():
                 await self._undertake(message, context)

@@ -43,10 +43,21 @@ class LiveGeneration:
 
     @classmethod
     async def of(
-        cls, providers: ActorRef[ProviderSystem], request: GenerationRequest, key: str, meter: Meter
+        cls,
+        providers: ActorRef[ProviderSystem],
+        request: GenerationRequest,
+        key: str,
+        meter: Meter,
+        *,
+        stream: bool = True,
     ) -> Self:
-        """A generation to enter, once what ``request`` has the model read was estimated."""
-        return cls(providers, request, key, meter, await in_turns(estimate.counting(request)))
+        """A generation to enter, once what ``request`` has the model read was estimated.
+
+        With ``stream`` the upstream is asked to stream. Where nobody sees a part of the answer before its
+        end, one document is less work for both sides.
+        """
+        tokens = await in_turns(estimate.counting(request))
+        return cls(providers, request, key, meter, tokens, stream=stream)
 
     def __init__(
         self,
@@ -55,8 +66,11 @@ class LiveGeneration:
         key: str,
         meter: Meter,
         prompt_tokens: int,
+        *,
+        stream: bool,
     ) -> None:
         self._request = request
+        self._stream = stream
         self._meter = meter
         self._prompt_tokens = prompt_tokens
         self._call = UpstreamCall(
@@ -103,7 +117,10 @@ class LiveGeneration:
 
     async def _begin(self, grant: Grant) -> GenerationEvent:
         call = ProviderCall(
-            request=self._request, upstream_name=grant.spec.upstream_name, traits=grant.spec.traits
+            request=self._request,
+            upstream_name=grant.spec.upstream_name,
+            traits=grant.spec.traits,
+            stream=self._stream,
         )
         # Once it is sent it may be charged, whether or not anybody waits for its answer.
         self._call.consumed(Usage(input_tokens=self._prompt_tokens), reported=False)

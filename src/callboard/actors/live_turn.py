@@ -74,6 +74,7 @@ class LiveTurn:
         order: What is asked.
         recorder: Writes the log of a turn that is stored already; for any other it is made here.
         log: What happened in another process, where the turn is continued.
+        whole: Whether nobody is told anything before the end.
     """
 
     def __init__(
@@ -84,8 +85,10 @@ class LiveTurn:
         *,
         recorder: Recorder | None = None,
         log: Sequence[LogEvent] = (),
+        whole: bool = False,
     ) -> None:
         self._spec = spec
+        self._whole = whole
         self._company = company
         self._order = order
         self._meter = order.meter
@@ -250,8 +253,9 @@ class LiveTurn:
         if self._approvals.approved:  # what came of them stands apart from what else the user's turn says
             request = replace(request, messages=await whole(request.messages))
         request = await self._sendable(request)
+        key = self._order.principal.key_id
         waiting = await LiveGeneration.of(
-            self._company.providers, request, self._order.principal.key_id, meter
+            self._company.providers, request, key, meter, stream=not self._whole
         )
         async with waiting as generation:
             if not self._begun:

@@ -71,6 +71,16 @@ async def test_a_streamed_answer_costs_one_generation_and_ends_with_done() -> No
     assert len(stage.handlers["demo"].calls) == 1
 
 
+async def test_an_upstream_is_asked_to_stream_only_where_the_client_is_shown_a_stream() -> None:
+    call = Tool(name="add", id="c1", arguments={"a": 1, "b": 2})
+    stage = Stage(demo=replies([call], [Text(text="3")], [call], [Text(text="3")]))
+    async with served(stage, tools=[add]) as server:
+        for stream in (False, True):
+            answer = await server.client.post("/v1/chat/completions", json=body(stream=stream))
+            assert answer.status_code == 200
+    assert [each.stream for each in stage.handlers["demo"].calls] == [False, False, True, True]
+
+
 async def test_deltas_are_passed_on_as_they_come() -> None:
     stage = Stage(demo=replies([Text(text="first "), Hold(gate="g"), Text(text="second")]))
     gate = stage.handlers["demo"].gates["g"]
