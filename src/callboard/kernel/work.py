@@ -5,11 +5,12 @@ All of it ends before the incarnation leaves ``running``, so that it may use wha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+import math
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 import anyio
+from anyio import TaskHandle
 from anyio.abc import TaskGroup
 
 from callboard.errors import ActorFailed, DeadlineExceeded, Refusal
@@ -71,7 +72,7 @@ class Work:
         self.sessions: list[Node] = []
         self._slot = slot
         self._tasks: TaskGroup
-        self._scopes: dict[anyio.CancelScope, None] = {}  # a set that keeps its order, so that runs repeat
+        self._running: dict[int, TaskHandle[None]] = {}  # in order, so that runs repeat
         self._promises: dict[int, tuple[Promise[Any], str]] = {}
         self._made = 0
         self._idle = anyio.Event()
@@ -88,10 +89,10 @@ class Work:
         for promise, request in tuple(self._promises.values()):
             promise.refuse(self._failure(request))
         with anyio.CancelScope(shield=True):
-            while self._scopes:
+            while self._running:
                 self._idle = anyio.Event()
-                for scope in tuple(self._scopes):
-                    scope.cancel()
+                for task in tuple(self._running.values()):
+                    task.cancel()
                 await self._idle.wait()
 
     def answer(
@@ -101,10 +102,11 @@ class Work:
 
         It is cancelled when the asker leaves. Its failure reaches the asker and nobody else.
         """
-        scope = anyio.CancelScope(deadline=deadline)
-        reply.cancel_work = scope.cancel
         self.live += 1
-        self._spawn(scope, partial(self._answer, reply, work, scope, request))
+        answering = self._answer(reply, work, deadline, request)
+        if deadline != math.inf:  # a task has a scope of its own, but that one has no deadline
+            answering = _until(deadline, answering)
+        reply.cancel_work = self._spawn(answering).cancel
 
     def promise(self, reply: Reply[R], request: str) -> Promise[R]:
         """Owe the answer to ``request``; an orderly end waits until it is given, or its asker has left."""
@@ -129,7 +131,7 @@ class Work:
             await anyio.sleep(after)
             await self._slot.wait_for_place(envelope)
 
-        self._spawn(anyio.CancelScope(), wait_and_post)
+        self._spawn(wait_and_post())
 
     async def run_session(self, node: Node) -> None:
         """Start a session child; return once it is up. It then lives until it ends or the incarnation does.
@@ -153,7 +155,7 @@ class Work:
 
         self.live += 1
         self.sessions.append(node)
-        self._spawn(anyio.CancelScope(), run)
+        self._spawn(run())
         try:
             await settled.wait()
         except BaseException:
@@ -162,29 +164,34 @@ class Work:
         if failures:
             raise failures[0]
 
-    def _spawn(self, scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
-        async def run() -> None:
-            step_inside()  # it may have been spawned in place, by a sender from outside
-            try:
-                with scope:
-                    await work()
-            finally:
-                del self._scopes[scope]
-                if not self._scopes:
-                    self._idle.set()
+    def _spawn(self, work: Coroutine[object, object, None]) -> TaskHandle[None]:
+        self._made += 1
+        number = self._made
+        # It begins when whoever spawns it has suspended, and finds itself here then.
+        task = self._running[number] = self._tasks.create_task(self._run(number, work))
+        return task
 
-        self._scopes[scope] = None
-        self._tasks.start_soon(run)
+    async def _run(self, number: int, work: Coroutine[object, object, None]) -> None:
+        step_inside()  # it may have been spawned in place, by a sender from outside
+        try:
+            await work
+        finally:
+            del self._running[number]
+            if not self._running:
+                self._idle.set()
 
     async def _answer(
-        self, reply: Reply[R], work: Callable[[], Awaitable[R]], scope: anyio.CancelScope, request: str
+        self, reply: Reply[R], work: Callable[[], Awaitable[R]], deadline: float, request: str
     ) -> None:
         try:
             reply.succeed(await work())
         except Exception as raised:  # noqa: BLE001 - an actor's edge: the failure belongs to the asker
             self._answer_error(reply, sole_cause(raised), request)
         except BaseException:
-            reply.fail(self._cut_short(scope, request))
+            late = anyio.current_time() >= deadline
+            reply.fail(
+                DeadlineExceeded(f"the time for {request} ran out") if late else self._failure(request)
+            )
             raise
         finally:
             self._lay_down()
@@ -202,11 +209,6 @@ class Work:
         failure.__cause__ = error
         reply.fail(failure)
 
-    def _cut_short(self, scope: anyio.CancelScope, request: str) -> Exception:
-        if anyio.current_time() >= scope.deadline:
-            return DeadlineExceeded(f"the time for {request} ran out")
-        return self._failure(request)
-
     def _failure(self, request: str) -> ActorFailed:
         failure = ActorFailed(f"{self._slot.path} ended before its work on {request} did")
         failure.__cause__ = self.cause
@@ -216,6 +218,11 @@ class Work:
         self.live -= 1
         if self.awaited and not self.live:
             self._slot.mailbox.wake()
+
+
+async def _until(deadline: float, work: Coroutine[object, object, None]) -> None:
+    with anyio.CancelScope(deadline=deadline):
+        await work
 
 
 def notice_to_self(message: object) -> Envelope:
