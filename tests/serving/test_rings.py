@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -22,6 +23,9 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "in one document": lambda: chat("a b"),
     "refused": lambda: failure(400),
     "failed": lambda: failure(500),
+    "ended too early": lambda: replace(chat_stream("a", "b"), cut_after=250, ending="fin"),
+    "broken off": lambda: replace(chat_stream("a", "b"), cut_after=250, ending="rst"),
+    "broken off before its end": lambda: replace(chat("a b"), cut_after=20, ending="rst"),
 }
 
 

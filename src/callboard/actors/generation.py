@@ -143,7 +143,10 @@ class LiveGeneration:
             UpstreamError: The answer broke off; the events before that were given.
         """
         if self._failure is not None:
-            raise self._failure
+            try:
+                raise self._failure
+            finally:
+                self._failure = None  # the error holds this frame, and through it us
         first, self._first = self._first, None
         if first is None:
             if self._answer is None:

@@ -203,7 +203,10 @@ class OpenAIAnswer:
             self._complete = isinstance(event, GenerationStopped)
             return event
         if self._failure is not None:
-            raise self._failure
+            try:
+                raise self._failure
+            finally:
+                self._failure = None  # the error holds this frame, and through it us
         raise StopAsyncIteration
 
     def ready(self) -> Sequence[GenerationEvent]:

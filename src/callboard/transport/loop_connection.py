@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+from typing import NoReturn
 
 import anyio
 
@@ -187,6 +188,7 @@ class LoopExchange:
     __slots__ = (
         "_connection",
         "_deadline",
+        "_failed",
         "_failure",
         "_news",
         "_paused",
@@ -208,7 +210,8 @@ class LoopExchange:
         self._whole = False  # the whole request was handed over
         self._news = False  # something was parsed since the call looked last
         self._paused = False
-        self._failure: UpstreamError | None = None
+        self._failed = False
+        self._failure: UpstreamError | None = None  # why; until it is raised
         self._waiter: asyncio.Future[None] | None = None
         self._uploading: anyio.CancelScope | None = None
 
@@ -217,7 +220,7 @@ class LoopExchange:
         """Whether the answer is over and the connection can carry another request."""
         parser = self.parser
         return (
-            parser.complete and parser.reusable and self._whole and self._failure is None
+            parser.complete and parser.reusable and self._whole and not self._failed
             and not self._connection.closed
         )  # fmt: skip
 
@@ -232,11 +235,11 @@ class LoopExchange:
             self._whole = await self._write_while_listening(head + body)
         self._expect(self._timeouts.first_byte_s, "the upstream did not answer in time")
         parser = self.parser
-        while not parser.head_done and self._failure is None:
+        while not parser.head_done and not self._failed:
             self._waiter = self._connection.loop.create_future()
             await self._waiter
-        if self._failure is not None:
-            raise self._failure
+        if self._failed:
+            self._raise()
         self._news = False
 
     async def receive_more(self) -> None:
@@ -261,7 +264,7 @@ class LoopExchange:
         try:
             parser.feed(data)
         except UpstreamError as error:
-            self._failure = error
+            self._fail(error)
         self._news = True
         if parser.complete:
             self._connection.over()
@@ -283,14 +286,14 @@ class LoopExchange:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        if self._uploading is not None and (self.parser.head_done or self._failure is not None):
+        if self._uploading is not None and (self.parser.head_done or self._failed):
             self._uploading.cancel()
 
     # --- inside ---------------------------------------------------------------------------------------------
 
     def _end(self, exc: Exception | None) -> None:
         parser = self.parser
-        if parser.complete or self._failure is not None:
+        if parser.complete or self._failed:
             return
         try:
             if exc is None:
@@ -298,10 +301,11 @@ class LoopExchange:
                 self._news = True
             else:
                 kind = StreamIncomplete if parser.head_done else UpstreamUnreachable
-                self._failure = kind("the connection broke before the upstream's answer was complete")
-                self._failure.__cause__ = exc
+                broken = kind("the connection broke before the upstream's answer was complete")
+                broken.__cause__ = exc
+                self._fail(broken)
         except UpstreamError as error:
-            self._failure = error
+            self._fail(error)
         self.wake()
 
     def _expect(self, within_s: float, message: str) -> None:
@@ -313,13 +317,24 @@ class LoopExchange:
         self._within = message
 
     def _overdue(self) -> None:
-        self._failure = self._failure or UpstreamTimeout(self._within)
+        self._fail(UpstreamTimeout(self._within))
         self.wake()
+
+    def _fail(self, error: UpstreamError) -> None:
+        if not self._failed:
+            self._failed = True
+            self._failure = error
+
+    def _raise(self) -> NoReturn:
+        try:
+            raise self._failure or StreamIncomplete("the upstream's answer has failed before")
+        finally:
+            self._failure = None  # the error holds this frame, and through it us
 
     async def _wait(self) -> None:
         """Until something has happened; raises what has gone wrong."""
-        if self._failure is not None:
-            raise self._failure
+        if self._failed:
+            self._raise()
         self._waiter = self._connection.loop.create_future()
         await self._waiter
 
