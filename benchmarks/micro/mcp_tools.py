@@ -100,10 +100,8 @@ def registry() -> Registry:
 def configuration() -> dict[str, object]:
     """A hundred servers, an assistant that may use all that they have, and one that may use nothing."""
     names = [f"s{number}" for number in range(SERVERS)]
-    servers = {
-        name: {"command": sys.executable, "args": ["-I", "-S", PROGRAM, name], "start_seconds": 60}
-        for name in names
-    }
+    table = {"command": sys.executable, "approve": "never", "start_seconds": 60}
+    servers = {name: {**table, "args": ["-I", "-S", PROGRAM, name]} for name in names}
     return {
         "providers": {"demo": {"kind": "scripted"}},
         "models": {"demo-model": {"provider": "demo"}},

@@ -23,7 +23,7 @@ from callboard.actors.order import Keeping, TurnOrder
 from callboard.actors.provider_system import ProviderSystem
 from callboard.actors.rate_limiter import Accounts, GetAccounts, RateLimiter
 from callboard.actors.tool_host import HostState
-from callboard.actors.tool_runner import ListHosts, RunTool, ToolRunner
+from callboard.actors.tool_runner import ListHosts, ReportTools, RunTool, ToolRunner
 from callboard.config import Config, load
 from callboard.config.load import ConfigSource
 from callboard.domain.arguments import tool_use
@@ -206,6 +206,11 @@ class Runtime:
             for place, source in enumerate(self._sources):
                 tasks.start_soon(ask, place, source)
         return tuple(each for place in sorted(found) for each in found[place])
+
+    async def server_tools(self, within_s: float = SERVERS_WAIT_S) -> tuple[ToolReport, ...]:
+        """How every tool of the MCP servers stands, once none of these is starting, or after so long."""
+        await self.settled_servers(within_s)
+        return await self.tool_runner.ask(ReportTools())
 
     async def call_tool(self, name: str, arguments: str) -> ToolOutcome:
         """Run a tool as a turn would: checked, within its time, its result cut where it is too long.

@@ -83,6 +83,7 @@ def _settings(server: McpServerConfig, common: McpConfig) -> ServerSettings:
             trusted=server.trusted,
             timeout_s=server.timeout_seconds,
             approval=_approval(server.approve),
+            spares_reading=server.approve == "unless_read_only",
         ),
         refresh_s=refresh_s,
         start_s=server.start_seconds,
@@ -96,7 +97,7 @@ def _approval(approve: str | ApproveRules) -> ApprovalPolicy:
         always = () if approve.always is None else approve.always.tool_names
         never = None if approve.never is None else approve.never.tool_names
         return ApprovalPolicy(always=always, never=never)
-    return ApprovalPolicy(always=("*",) if approve == "always" else ())
+    return ApprovalPolicy(always=() if approve == "never" else ("*",))
 
 
 def _way(server: McpServerConfig) -> StdioServer | HttpServer:

@@ -81,6 +81,7 @@ provider = "s"
 [mcp.servers.raw]
 command = '{sys.executable}'
 args = ["-I", "-S", '{RAW}', "honest"]
+approve = "never"
 """
     done = callboard(tmp_path, "ask", "--json", "hi", config=config)
     (run,) = json.loads(done.stdout)["reply"]["tool_runs"]

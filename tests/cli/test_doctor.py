@@ -57,11 +57,16 @@ def test_every_mcp_server_is_listed_with_its_state(tmp_path: Path) -> None:
 [mcp.servers.good]
 command = '{sys.executable}'
 args = ["-I", "-S", '{RAW}', "honest"]
+[mcp.servers.free]
+command = '{sys.executable}'
+args = ["-I", "-S", '{RAW}', "honest"]
+approve = "never"
 [mcp.servers.bad]
 command = "no-such-command-here"
 """
     done = callboard(tmp_path, "doctor", config=SCRIPTED + servers)
     assert done.returncode == 1
-    good, bad = done.stdout.splitlines()[-2:]
-    assert good == "ok   MCP server good (11 tools, protocol 2025-06-18)"
+    good, free, bad = done.stdout.splitlines()[-3:]
+    assert good == "ok   MCP server good (11 tools, 11 of them wait for approval, protocol 2025-06-18)"
+    assert free == "ok   MCP server free (11 tools, 0 of them wait for approval, protocol 2025-06-18)"
     assert bad == "FAIL MCP server bad: its command is not to be found, or not executable"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -158,11 +159,66 @@ provider = "demo"
     assert "secret-canary" not in text
 
 
-def test_call_runs_a_tool_of_a_server_that_has_to_start_first(tmp_path: Path) -> None:
+@pytest.fixture
+def servers() -> str:
+    """A configuration with a server that has a tool of each kind, and one that is not there."""
+    return f"""
+[mcp.servers.raw]
+command = '{sys.executable}'
+args = ["-I", "-S", '{RAW}', "names"]
+approve.always.tool_names = ["with.dot"]
+deny = ["n*"]
+[mcp.servers.gone]
+command = "no-such-command-here"
+"""
+
+
+LISTED = [
+    ("raw__good", "[31mRed text"),
+    ("raw__with_dot", "(waits for approval) [31mRed text"),
+    ("raw__with_slash", "[31mRed text"),
+    ("raw__a__b", "disabled: its name has '__' in it"),
+    ("raw__with space", "disabled: its name has characters other than"),
+    ("raw__\\x1b[31mred", "disabled: its name has characters other than"),
+    ("raw__\\u202ex", "disabled: its name has characters other than"),
+    ("raw__good", "disabled: its definition has changed; to use the new one, set pins"),
+    ("raw__outside", "disabled: its schema refers to another document"),
+    ("raw__with_dot", "disabled: the server has another tool of this name before it"),
+    (f"raw__{'n' * 64}", "disabled: the server's table does not allow it, or denies it"),
+    ("gone", "unavailable: its command is not to be found, or not executable"),
+]
+
+
+def test_list_shows_the_tools_of_servers_too_with_what_becomes_of_them(tmp_path: Path, servers: str) -> None:
+    done = callboard(tmp_path, "tools", "list", config=servers)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [re.split("  +", line) for line in done.stdout.splitlines()]
+    assert [(name, source) for name, source, _ in lines] == [(name, "mcp") for name, _ in LISTED]
+    for (_, _, said), (_, expected) in zip(lines, LISTED, strict=True):
+        assert said.startswith(expected)
+    done = callboard(tmp_path, "tools", "list", "--json", config=servers)
+    reports = json.loads(done.stdout)
+    assert [each["server"] for each in reports] == ["raw"] * 11 + ["gone"]
+    assert [each["name"] for each in reports if each["waits"]] == ["raw__with_dot"]
+
+
+def test_check_fails_where_a_server_is_not_there(tmp_path: Path, servers: str) -> None:
+    done = callboard(tmp_path, "tools", "check", config=servers)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["ok   raw__good (mcp)", "ok   raw__with_dot (mcp): waits for approval"]
+    assert "off  raw__outside (mcp): its schema refers to another document" in lines
+    assert lines[-1] == "FAIL gone (mcp): its command is not to be found, or not executable"
+    only = servers.partition("[mcp.servers.gone]")[0]
+    assert callboard(tmp_path, "tools", "check", config=only).returncode == 0
+
+
+def test_call_runs_a_tool_of_a_server_by_its_full_name_and_needs_no_approval(tmp_path: Path) -> None:
     server = f"""
 [mcp.servers.raw]
 command = '{sys.executable}'
 args = ["-I", "-S", '{RAW}', "honest"]
+approve = "always"
 """
     done = callboard(tmp_path, "tools", "call", "raw__echo", '{"a": 1}', config=SCRIPTED + server)
     assert (done.returncode, done.stdout) == (0, '{"a": 1}\n')

@@ -68,7 +68,8 @@ async def test_every_tool_is_called_in_a_streamed_turn_and_what_it_asks_for_answ
     url: str, wire: str, ask: Ask
 ) -> None:
     stage = Stage(demo=Diligent(), wise=Script())
-    config = {"mcp": {"servers": {"every": {"url": url, "roots": [ROOT], "sampling": SAMPLING}}}}
+    every = {"url": url, "approve": "never", "roots": [ROOT], "sampling": SAMPLING}
+    config = {"mcp": {"servers": {"every": every}}}
     with anyio.fail_after(40):
         async with served(stage, config=config) as running:
             names = await offered(running.runtime, until=frozenset(ANSWERED))

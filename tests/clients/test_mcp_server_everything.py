@@ -103,7 +103,8 @@ def configured(server: ServerSettings) -> dict[str, object]:
         table: dict[str, object] = {"url": way.url}
     else:
         table = {"command": way.command, "args": list(way.args)}
-    return {"mcp": {"servers": {"every": {**table, "roots": [ROOT], "sampling": SAMPLING}}}}
+    more = {"approve": "never", "roots": [ROOT], "sampling": SAMPLING}
+    return {"mcp": {"servers": {"every": {**table, **more}}}}
 
 
 @pytest.mark.parametrize("ask", ASKS)

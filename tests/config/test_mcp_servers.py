@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from callboard.config import Config, load
+from callboard.config import ApproveRules, Config, load
+from callboard.config.mcp_servers import ToolFilter
 from callboard.domain.sampling import SamplingPolicy
 from callboard.secret import Secret
 from tests.config.files import lines_of, write
@@ -42,7 +43,7 @@ def test_a_table_becomes_a_server(tmp_path: Path) -> None:
         ("--root", "/data"),
         {"TOKEN": Secret("s3cret")},
     )
-    assert (files.deny, files.timeout_seconds, files.approve) == (("write*",), 5.0, "never")
+    assert (files.deny, files.timeout_seconds, files.approve) == (("write*",), 5.0, "unless_read_only")
     assert far.headers == {"Authorization": Secret("Bearer s3cret")}
     assert far.sampling == SamplingPolicy(enabled=True, models=("smol*",), max_tokens=7)
     assert not files.sampling.enabled
@@ -79,7 +80,7 @@ def test_a_table_becomes_a_server(tmp_path: Path) -> None:
         ),
         (
             'command = "a"\napprove = "sometimes"',
-            '3: [mcp.servers.x] approve: expected a table or "never" or "always"',
+            '3: [mcp.servers.x] approve: expected a table or "unless_read_only", "always" or "never"',
         ),
         (
             'command = "a"\n[mcp.servers.x.approve]\nallways = { tool_names = ["b"] }',
@@ -156,6 +157,37 @@ def test_a_json_file_is_read_as_it_is_and_what_is_wrong_in_it_is_skipped(tmp_pat
     )
     assert config.notices[1].endswith("is skipped: expected either command or url")
     assert config.notices[6].endswith("is skipped: is configured already")
+
+
+ALLOWING = {
+    "silent": {"command": "x"},
+    "roo": {"command": "x", "alwaysAllow": ["read", "list"]},
+    "cline": {"command": "x", "autoApprove": ["read"]},
+    "both": {"command": "x", "autoApprove": ["a"], "alwaysAllow": ["b"]},
+    "all": {"command": "x", "alwaysAllow": ["*"]},
+    "none": {"command": "x", "autoApprove": []},
+    "odd": {"command": "x", "alwaysAllow": True, "autoApprove": [5, "read*", None]},
+}
+
+
+def test_what_another_host_runs_unasked_is_run_unasked_and_nothing_else_is(tmp_path: Path) -> None:
+    (tmp_path / "servers.json").write_text(json.dumps({"mcpServers": ALLOWING}))
+    config = read(tmp_path, '[mcp]\nservers_config_path = "servers.json"\n')
+    found = {each.name: each.approve for each in config.mcp.servers}
+
+    def rules(*names: str) -> ApproveRules:
+        return ApproveRules(never=ToolFilter(tool_names=names))
+
+    assert found == {
+        "silent": "unless_read_only",
+        "roo": rules("read", "list"),
+        "cline": rules("read"),
+        "both": rules("b", "a"),
+        "all": rules("*"),
+        "none": "unless_read_only",
+        "odd": "unless_read_only",
+    }
+    assert config.notices == ()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"mcpServers": []}', "{" * 100_000])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import fields
 
-from callboard.config import Config, LimitsConfig, OpenAIProvider, ServerConfig
+from callboard.config import Config, LimitsConfig, McpServerConfig, OpenAIProvider, ServerConfig
 from callboard.config.schema import Timeouts
 from callboard.serving.assembly import admission_of, listen_of, sockets_of
 from callboard.serving.http1 import ListenLimits
@@ -53,6 +53,11 @@ def test_work_and_those_who_wait_for_it_are_bounded() -> None:
     assert (limits.requests_per_minute, limits.tokens_per_minute, limits.parallel) == (6_000, 20_000_000, 256)
     assert limits.wait_seconds == 30
     assert limits.cost_per_day_usd is None
+
+
+def test_calls_of_servers_wait_for_approval_and_no_server_is_trusted() -> None:
+    server = McpServerConfig(name="a", command="x")
+    assert (server.approve, server.trusted, server.sampling.enabled) == ("unless_read_only", False, False)
 
 
 def test_what_the_parts_take_for_granted_is_what_the_configuration_says() -> None:

@@ -47,7 +47,8 @@ class Faithful(Diligent, frozen=True, kw_only=True):
 
 async def take_a_turn(url: str, wishes: Mapping[str, Mapping[str, Any]]) -> None:
     """One turn of a runtime with the server."""
-    server = {"url": url, "roots": ["file:///data"], "sampling": {"enabled": True, "models": ["demo-model"]}}
+    sampling = {"enabled": True, "models": ["demo-model"]}
+    server = {"url": url, "approve": "never", "roots": ["file:///data"], "sampling": sampling}
     stage = Stage(demo=Faithful(arguments=wishes))
     async with company(stage, config={"mcp": {"servers": {"suite": server}}}) as runtime:
         states = await runtime.settled_servers(WAIT_S)

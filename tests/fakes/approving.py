@@ -38,10 +38,14 @@ def asking(*steps: AnyStep, then: Sequence[Sequence[AnyStep]] = ()) -> Stage:
     return Stage(demo=replies(steps or (note(),), *rest))
 
 
+def table(ledger: Path, *reading: str, **more: object) -> Json:
+    """The server's own table; it claims of the tools ``reading`` that they only read."""
+    return {"command": sys.executable, "args": ["-I", "-S", LEDGER, str(ledger), *reading], **more}
+
+
 def configured(ledger: Path, approve: object = RULES, **more: object) -> Mapping[str, object]:
     """A configuration with the server ``desk``."""
-    desk = {"command": sys.executable, "args": ["-I", "-S", LEDGER, str(ledger)], "approve": approve}
-    return {"mcp": {"servers": {"desk": desk}}, **more}
+    return {"mcp": {"servers": {"desk": table(ledger, approve=approve)}}, **more}
 
 
 async def up(runtime: Runtime, server: str = "desk") -> None:

@@ -1,7 +1,8 @@
 """An MCP server that writes down what it does, run as a script with the file's path as its argument.
 
 ``note`` and ``free`` write their name and text, ``slow`` does too and never answers. The file outlives the
-server, and so tells how often anything was done.
+server, and so tells how often anything was done. Of the tools that further arguments name it claims that they
+only read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from pathlib import Path
 
 NAMES = ("free", "note", "slow")
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
+
+
+def described(name: str, claimed: list[str]) -> dict[str, object]:
+    """A tool as it is listed."""
+    hints = {"annotations": {"readOnlyHint": True}} if name in claimed else {}
+    return {"name": name, "inputSchema": SCHEMA, **hints}
 
 
 def main() -> None:
@@ -30,7 +37,7 @@ def main() -> None:
                 "serverInfo": {"name": "ledger", "version": "1"},
             }
         elif method == "tools/list":
-            result = {"tools": [{"name": name, "inputSchema": SCHEMA} for name in NAMES]}
+            result = {"tools": [described(name, sys.argv[2:]) for name in NAMES]}
         elif method == "tools/call":
             with ledger.open("a") as file:
                 file.write(f"{params['name']} {params['arguments'].get('text', '')}\n")

@@ -23,6 +23,7 @@ from tests.fakes.served import Served, served
 
 pytestmark = pytest.mark.anyio
 
+UNASKED = {"command": sys.executable, "approve": "never"}
 ALLOWED = {"enabled": True, "models": ["wise-model"]}
 WIRES = [pytest.param("stdio", "2026-07-28", id="2026"), pytest.param("old", "2025-11-25", id="2025")]
 
@@ -35,8 +36,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 def asking(how: str, sampling: Mapping[str, object] = ALLOWED) -> dict[str, object]:
     """A configuration with one server of the SDK's."""
-    server = {"command": sys.executable, "args": [SDK, how], "sampling": dict(sampling)}
-    return {"mcp": {"servers": {"sdk": server}}}
+    return {"mcp": {"servers": {"sdk": {**UNASKED, "args": [SDK, how], "sampling": dict(sampling)}}}}
 
 
 def staged(*wise: AnyStep, tool: str = "sample") -> Stage:
@@ -150,7 +150,7 @@ async def test_a_server_without_a_policy_is_told_so_and_the_turn_goes_on(how: st
 
 async def test_a_push_that_no_policy_allows_is_an_error_to_the_server_and_a_line_in_the_log() -> None:
     stage = staged()
-    config = {"mcp": {"servers": {"raw": {"command": sys.executable, "args": ["-I", "-S", RAW, "honest"]}}}}
+    config = {"mcp": {"servers": {"raw": {**UNASKED, "args": ["-I", "-S", RAW, "honest"]}}}}
     with anyio.fail_after(20):
         async with served(stage, config=config) as server:
             await up(server.runtime)

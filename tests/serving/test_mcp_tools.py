@@ -20,6 +20,7 @@ from tests.fakes.mcp_servers import RAW, SDK
 from tests.fakes.served import Served, served
 
 pytestmark = pytest.mark.anyio
+UNASKED = {"command": sys.executable, "approve": "never"}
 
 
 @pytest.fixture(params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
@@ -32,9 +33,9 @@ def configured(**more: object) -> Mapping[str, object]:
     return {
         "mcp": {
             "servers": {
-                "raw": {"command": sys.executable, "args": ["-I", "-S", RAW, "honest"], **more},
-                "gone": {"command": sys.executable, "args": ["-I", "-S", RAW, "quits"]},
-                "hung": {"command": sys.executable, "args": ["-I", "-S", RAW, "hung"]},
+                "raw": {**UNASKED, "args": ["-I", "-S", RAW, "honest"], **more},
+                "gone": {**UNASKED, "args": ["-I", "-S", RAW, "quits"]},
+                "hung": {**UNASKED, "args": ["-I", "-S", RAW, "hung"]},
             }
         }
     }
@@ -127,7 +128,7 @@ async def test_a_tool_of_the_clients_with_the_same_name_wins() -> None:
 
 async def test_an_image_of_a_tools_reaches_the_model() -> None:
     stage = calling("everything")
-    config = {"mcp": {"servers": {"sdk": {"command": sys.executable, "args": [SDK, "stdio"]}}}}
+    config = {"mcp": {"servers": {"sdk": {**UNASKED, "args": [SDK, "stdio"]}}}}
     with anyio.fail_after(20):
         async with served(stage, config=config) as server:
             await up(server.runtime, "sdk")
@@ -178,7 +179,7 @@ async def test_arguments_that_do_not_fit_and_names_that_are_none_are_results_of_
         Tool(name="subtract", id="c2", arguments={}),
     ]
     stage = Stage(demo=replies(calls, [Text(text="Sorry.")]))
-    config = {"mcp": {"servers": {"sdk": {"command": sys.executable, "args": [SDK, "stdio"]}}}}
+    config = {"mcp": {"servers": {"sdk": {**UNASKED, "args": [SDK, "stdio"]}}}}
     with anyio.fail_after(20):
         async with served(stage, config=config) as server:
             await up(server.runtime, "sdk")
@@ -188,3 +189,22 @@ async def test_arguments_that_do_not_fit_and_names_that_are_none_are_results_of_
     wrong, unknown = (text_of(each.content) for each in results)
     assert "add" in wrong
     assert unknown.startswith("There is no tool named 'subtract'. The available tools are: add, ")
+
+
+async def test_the_operator_is_told_of_every_tool_and_of_servers_that_are_not_there() -> None:
+    with anyio.fail_after(15):
+        async with served(calling("echo"), config=configured(deny=["die*"])) as server:
+            await up(server.runtime, "raw")
+            states = {each.server: each.state for each in await server.runtime.tool_servers()}
+            while states["gone"] != "down":
+                await anyio.sleep(0.005)
+                states = {each.server: each.state for each in await server.runtime.tool_servers()}
+            reports = {each.name: each for each in await server.runtime.server_tools(0)}
+    echo, die, gone, hung = (reports[name] for name in ("raw__echo", "raw__die", "gone", "hung"))
+    assert (echo.source, echo.server, echo.state, echo.waits) == ("mcp", "raw", "available", False)
+    assert echo.description == "Say it again."
+    assert (die.state, die.reason) == ("disabled", "the server's table does not allow it, or denies it")
+    assert (gone.server, gone.state) == ("gone", "unavailable")
+    assert gone.reason
+    assert (hung.state, hung.reason) == ("unavailable", "it has not started yet")
+    assert len(reports) == 13

@@ -111,7 +111,7 @@ def test_a_flood_of_bad_names_is_a_few_lines_each_in_one_line() -> None:
     spaces.space.put("a", tools(*(f"bad name\n\x1b[31m\u202e{n}" for n in range(1000))), POLICY)
     assert len(spaces.remarks) == 11
     assert all(each.tool.isprintable() and len(each.tool) < 300 for each in spaces.remarks)
-    assert spaces.remarks[-1].reason == "990 more tools of this listing are disabled too"
+    assert spaces.remarks[-1].reason == "990 more tools are not offered either; see `callboard tools list`"
 
 
 def test_names_that_could_only_be_mistaken_are_refused_from_the_start() -> None:
@@ -128,6 +128,14 @@ def test_lists_of_what_is_allowed_and_denied_hold_by_the_servers_names() -> None
     assert spaces.space.put("a", tools("read_file", "read_secret", "write", "list", "drop"), policy) == 2
     assert spaces.shown == ["read_file", "write"]
     assert spaces.remarks == []
+    reports = {each.name: each for each in spaces.space.reports("a")}
+    assert {name for name, each in reports.items() if each.state == "available"} == {
+        "a__read_file",
+        "a__write",
+    }
+    assert "denies" in reports["a__drop"].reason
+    spaces.space.withdraw("a")
+    assert spaces.space.reports("a") == ()
 
 
 def test_keys_and_assistants_are_offered_what_they_may_use_by_full_names() -> None:
@@ -225,8 +233,39 @@ def test_tools_that_wait_are_offered_to_those_who_can_approve_alone_and_that_is_
         spaces.space.withdraw("b")
     assert spaces.shown == ["free", "note"]
     assert spaces.disabled() == [("a", "note")]
+    assert 'approve = "never" in [mcp.servers.a]' in spaces.remarks[0].reason
     homes = [each.home for each in spaces.space.offered()]
     assert homes == [ToolHome(server="a", tool="free"), ToolHome(server="a", tool="note", asks=True)]
+
+
+def test_a_server_with_many_tools_that_wait_is_a_few_lines_and_only_once() -> None:
+    spaces = Spaces()
+    policy = SourcePolicy(approval=ApprovalPolicy(always=("*",)))
+    spaces.space.put("a", tools(*(f"t{number}" for number in range(100))), policy)
+    for keys in (None, ("a__*",), ("*",)):
+        assert spaces.space.offered(None, keys, approving=False) == ()
+    assert len(spaces.remarks) == 11
+    assert all(each.waits for each in spaces.space.reports("a"))
+
+
+@pytest.mark.parametrize(
+    "trusted, claims, spares, asks",
+    [
+        (True, True, True, False),
+        (False, True, True, True),  # a claim
+        (True, False, True, True),
+        (True, True, False, True),  # the operator says that all wait
+    ],
+)
+def test_what_only_reads_is_spared_where_that_is_believed(
+    trusted: bool, claims: bool, spares: bool, asks: bool
+) -> None:
+    space = ToolSpace(["a"])
+    policy = SourcePolicy(trusted=trusted, approval=ApprovalPolicy(always=("*",)), spares_reading=spares)
+    space.put("a", [SourceTool(name="x", read_only=claims)], policy)
+    (tool,) = space.offered()
+    assert tool.home == ToolHome(server="a", tool="x", asks=asks)
+    assert [each.name for each in space.offered(approving=False)] == ([] if asks else ["x"])
 
 
 @pytest.mark.parametrize(

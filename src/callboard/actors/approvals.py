@@ -76,7 +76,7 @@ class Approvals:
         if not await in_turns(touching((*history, *given))):
             return await whole((*history, *given))
         found = settled(history, given)
-        if found.answered and not again:
+        if found.answered and not again and not self._order.replayed:
             seal = await self._seal()
             for call in found.answered:
                 seal.check(call, self._company.now_s())
@@ -105,7 +105,7 @@ class Approvals:
             for tool in state.request.tools
             if tool.home is not None and tool.home.asks and tool.name in state.policy.own_tools
         }
-        if not homes or not any(_waits(block, homes) for block in generation.content):
+        if self._order.replayed or not homes or not any(_waits(block, homes) for block in generation.content):
             return generation
         seal, now_s = await self._seal(), int(self._company.now_s())
         content: list[Block] = []

@@ -44,6 +44,7 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
         max_tool_calls, approving, servers: As `callboard.actors.order.TurnOrder` has it.
         echo: What the client's dialect repeats of its request; opaque here.
         principal: Who ordered it; orders from before there were keys have none.
+        replayed: As `callboard.actors.order.TurnOrder` has it; of no response that a client has ordered.
     """
 
     assistant: str
@@ -55,6 +56,7 @@ class KeptOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     servers: tuple[McpChoice, ...] = ()
     echo: Raw = Raw(b"null")
     principal: Principal | None = None
+    replayed: bool = False
 
 
 _NAMES = KeptRequest.__struct_fields__

@@ -120,6 +120,9 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
         remote: Those among them that are not ours. Not together with a turn in the background: what lets us
             in there is kept nowhere.
         direct: A call that the user makes himself; it is run, and no model is asked.
+        replayed: Whether the turn is a recorded one that is run again. Only the server that ran it could make
+            or check its seals (`callboard.domain.approval`), so calls that waited come with their marks, and
+            answers were found good.
     """
 
     request: GenerationRequest
@@ -140,6 +143,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     remote: tuple[RemoteServer, ...] = ()
     direct: ToolUseBlock | None = None
     preferences: ModelPreferences | None = None
+    replayed: bool = False
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -196,4 +200,5 @@ def order_of(record: ResponseRecord, meter: Meter) -> TurnOrder:
         max_tool_calls=kept.max_tool_calls,
         approving=kept.approving,
         servers=kept.servers,
+        replayed=kept.replayed,
     )

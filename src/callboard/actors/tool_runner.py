@@ -20,7 +20,7 @@ from anyio import CapacityLimiter
 from callboard.actors.tool_host import CallTool, GetHostState, HostState, ToolHost
 from callboard.domain.block import ToolUseBlock
 from callboard.domain.observation import Observation
-from callboard.domain.tools import ToolDefinition, ToolOutcome, failed
+from callboard.domain.tools import ToolDefinition, ToolOutcome, ToolReport, failed
 from callboard.errors import ActorFailed, ActorStopped, InvalidArguments, MailboxFull
 from callboard.kernel import ActorRef, Child, Context, Decider, MailboxSpec, Request
 from callboard.tools.arguments import check
@@ -79,7 +79,11 @@ class ListHosts(Request["ToolRunner", tuple[HostState, ...]], frozen=True, kw_on
     """The MCP servers, as they are at this moment."""
 
 
-_Message: TypeAlias = ListTools | RunTool | ListHosts
+class ReportTools(Request["ToolRunner", tuple[ToolReport, ...]], frozen=True, kw_only=True):
+    """How every tool of the MCP servers stands; of a server that is not there, that it is not."""
+
+
+_Message: TypeAlias = ListTools | RunTool | ListHosts | ReportTools
 
 
 class ToolRunner(Decider[_Message]):
@@ -143,6 +147,8 @@ class ToolRunner(Decider[_Message]):
                 context.reply_from(message, lambda: self._run(message))
             case ListHosts():
                 context.reply_from(message, self._host_states)
+            case ReportTools():
+                context.reply_from(message, self._reports)
             case _:
                 assert_never(message)
 
@@ -203,11 +209,23 @@ class ToolRunner(Decider[_Message]):
     async def _host_states(self) -> tuple[HostState, ...]:
         return tuple([await _state_of(name, host) for name, host in self._hosts.items()])
 
+    async def _reports(self) -> tuple[ToolReport, ...]:
+        found: list[ToolReport] = []
+        for host in await self._host_states():
+            found += self._space.reports(host.server) if host.state == "up" else (_missing(host),)
+        return tuple(found)
+
     def _unknown(self, name: str) -> ToolOutcome:
         server, separator, _ = name.partition(SEPARATOR)
         if separator and server in self._hosts:
             return failed(f"The MCP server {server!r} has no tool {name!r} at the moment.")
         return unknown_tool(name, self._space.names)
+
+
+def _missing(host: HostState) -> ToolReport:
+    """What is told of a server instead of its tools."""
+    name, why = host.server, host.reason or "it has not started yet"
+    return ToolReport(name=name, source="mcp", state="unavailable", reason=why, server=name)
 
 
 async def _state_of(name: str, host: ActorRef[ToolHost]) -> HostState:

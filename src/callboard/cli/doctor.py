@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import anyio
@@ -109,10 +110,12 @@ async def _ask_each(runtime: Runtime) -> list[Finding]:
 
 async def _await_servers(runtime: Runtime) -> list[Finding]:
     """Give every MCP server the time to come up, or to fail."""
+    waiting = Counter(each.server for each in await runtime.server_tools(PROBE_SECONDS) if each.waits)
     findings = []
-    for each in await runtime.settled_servers(PROBE_SECONDS):
+    for each in await runtime.tool_servers():
         up = each.state == "up"
-        detail = f" ({each.tools} tools, protocol {each.protocol})" if up else ""
+        waits = f"{waiting[each.server]} of them wait for approval"
+        detail = f" ({each.tools} tools, {waits}, protocol {each.protocol})" if up else ""
         advice = "" if up else each.reason or f"did not start within {PROBE_SECONDS} s"
         findings.append(Finding(subject=f"MCP server {each.server}{detail}", good=up, advice=advice))
     return findings

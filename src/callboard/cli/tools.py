@@ -20,6 +20,11 @@ from callboard.domain.tools import ToolReport
 from callboard.errors import ConfigurationError
 from callboard.runtime import open_runtime
 
+SERVERS_SECONDS = 10
+"""So long MCP servers have to start."""
+
+WAITS = "waits for approval"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``list | check | call NAME [JSON]``, each with ``[--json]``."""
@@ -57,8 +62,7 @@ async def _list(config: Config, arguments: argparse.Namespace) -> int:
         return 0
     width = max((len(each.name) for each in reports), default=0)
     for each in reports:
-        said = each.description.partition("\n")[0] if each.state == "available" else _state(each)
-        print(printable(f"{each.name:<{width}}  {each.source:<8}  {said}").rstrip())
+        print(printable(f"{each.name:<{width}}  {each.source:<8}  {_said(each)}").rstrip())
     return 0
 
 
@@ -69,7 +73,8 @@ async def _check(config: Config, arguments: argparse.Namespace) -> int:
     for each in () if arguments.json else reports:
         mark = {"available": "ok  ", "unavailable": "FAIL", "disabled": "off "}[each.state]
         print(printable(f"{mark} {each.name} ({each.source} {each.command})").replace(" )", ")"), end="")
-        print(f": {printable(each.why)}" if each.state == "unavailable" else "")
+        remark = each.why or (WAITS if each.waits else "")
+        print(f": {printable(remark)}" if remark else "")
     return 1 if any(each.state == "unavailable" for each in reports) else 0
 
 
@@ -79,7 +84,7 @@ async def _call(config: Config, arguments: argparse.Namespace) -> int:
     if written.strip() and not is_object(written):
         raise ConfigurationError("the arguments are not a JSON object")
     async with open_runtime(config) as runtime:
-        await runtime.settled_servers()
+        await runtime.settled_servers(SERVERS_SECONDS)
         outcome = await runtime.call_tool(arguments.name, text)
     if arguments.json:
         content = [Raw(encode_block(each)) for each in outcome.content]
@@ -92,11 +97,14 @@ async def _call(config: Config, arguments: argparse.Namespace) -> int:
 
 async def _reports(config: Config) -> tuple[ToolReport, ...]:
     async with open_runtime(config) as runtime:
-        return await runtime.tools()
+        return (*await runtime.tools(), *await runtime.server_tools(SERVERS_SECONDS))
 
 
-def _state(report: ToolReport) -> str:
-    return f"unavailable: {report.reason}" if report.state == "unavailable" else report.state
+def _said(report: ToolReport) -> str:
+    if report.state != "available":
+        return f"{report.state}: {report.reason}" if report.reason else report.state
+    first = report.description.partition("\n")[0]
+    return f"({WAITS}) {first}" if report.waits else first
 
 
 def _print_json(value: object) -> None:

@@ -61,11 +61,12 @@ class McpServerConfig(Struct, frozen=True, kw_only=True):
         transport: By default ``stdio`` with a command, and ``streamable-http`` with a URL.
         allow, deny: The server's own names of its tools, or beginnings of them with ``*`` behind; what is not
             allowed, or is denied, does not exist. All are allowed where ``allow`` is absent.
-        approve: Whether calls wait for the approval of the client's user. What does is offered to clients of
-            the Responses API only: others have no way to approve anything.
+        approve: Whether calls wait for the approval of the client's user. Unless said otherwise all do, but
+            for those of a ``trusted`` server's tools that it calls read-only. What waits is offered to
+            clients of the Responses API only: others have no way to approve anything.
         pins: The one definition of a tool that may be used, as its SHA-256, by the tool's name. Others are
             held to the definition that was seen first.
-        trusted: Whether the server's word that a tool may be called twice is believed.
+        trusted: Whether the server's word is believed that a tool may be called twice, or only reads.
         timeout_seconds: For each call.
         refresh_seconds: How often its tools are listed again; 0 never, absent as for all
             (``MCP_TOOL_REFRESH_INTERVAL``).
@@ -89,7 +90,7 @@ class McpServerConfig(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
-    approve: Literal["never", "always"] | ApproveRules = "never"
+    approve: Literal["unless_read_only", "always", "never"] | ApproveRules = "unless_read_only"
     pins: Mapping[str, str] = {}
     trusted: bool = False
     timeout_seconds: Annotated[float, Meta(gt=0)] = 60.0
@@ -153,8 +154,9 @@ def read_servers_file(
 ) -> tuple[tuple[McpServerConfig, ...], tuple[str, ...]]:
     """The servers of an ``mcpServers`` file, and a notice for each that cannot be used.
 
-    Keys of other hosts' are passed over; ``disabled`` is understood. ``type`` names the transport, ``stdio``
-    where it is absent and there is a command. A server whose name ``known`` has already is skipped too.
+    Keys of other hosts' are passed over; ``disabled`` is understood, and so are ``alwaysAllow`` and
+    ``autoApprove``. ``type`` names the transport, ``stdio`` where it is absent and there is a command. A
+    server whose name ``known`` has already is skipped too.
     """
     try:
         tree = json.loads(path.read_text("utf-8"))
@@ -194,6 +196,8 @@ def _from_json(name: str, raw: object, environ: Mapping[str, str]) -> McpServerC
     if wrong or not isinstance(expanded, dict):
         return wrong[0].message
     expanded |= {"transport": kind, "enabled": not raw.get("disabled", False)}
+    if unasked := _unasked(raw):
+        expanded["approve"] = {"never": {"tool_names": unasked}}
     problems = list(check_table(McpServerConfig, expanded, source, path))
     if not problems:
         server = build(McpServerConfig, {**expanded, "name": name})
@@ -202,6 +206,16 @@ def _from_json(name: str, raw: object, environ: Mapping[str, str]) -> McpServerC
             return server
     place = f"{problems[0].place}: ".replace(f"[{name}]", "").lstrip()
     return f"{place}{problems[0].message}".removeprefix(": ")
+
+
+def _unasked(raw: Mapping[str, object]) -> list[str]:
+    """The tools whose calls other hosts run unasked, which list them as ``alwaysAllow`` or ``autoApprove``.
+
+    A ``*`` alone is all of them; at the end of a name it means nothing there, so it must not here.
+    """
+    lists = [listed for key in ("alwaysAllow", "autoApprove") if isinstance(listed := raw.get(key), list)]
+    names = [name for listed in lists for name in listed if isinstance(name, str)]
+    return [name for name in names if name == "*" or not name.endswith("*")]
 
 
 def url_fault(url: str) -> str | None:

@@ -120,12 +120,14 @@ class ToolReport(Struct, frozen=True, kw_only=True):
     """How a tool stands, for the operator.
 
     Attributes:
-        source: Where it comes from: ``function``, ``process``, or what else there may be.
+        source: Where it comes from: ``function``, ``process``, ``mcp``, or what else there may be.
         state: A tool that is not ``available`` is not offered to any model.
         reason: Why it is not available; holds nothing that a program or a user said.
         detail: What its program said to that, as it is: for the operator's terminal, and content in a log.
         command: The program that is run, where there is one.
         variables: Names of the environment variables it is given.
+        server: The MCP server that it is on; of one that is not there, ``name`` is the server's too.
+        waits: Whether its calls wait for somebody's approval.
     """
 
     name: str
@@ -136,6 +138,8 @@ class ToolReport(Struct, frozen=True, kw_only=True):
     detail: str = ""
     command: str = ""
     variables: tuple[str, ...] = ()
+    server: str = ""
+    waits: bool = False
 
     @property
     def why(self) -> str:

@@ -13,14 +13,18 @@ import msgspec
 from msgspec import Raw, Struct
 
 from callboard.domain.codec import decode_messages, encode_messages
+from callboard.domain.item import owner_of
 from callboard.domain.message import Message
 from callboard.domain.turn_log import LogEvent, decode_events, encode_events
-from callboard.errors import CallboardError, InvalidRequest
+from callboard.errors import CallboardError, InvalidRequest, NotFound
 from callboard.store.records import LIVE, ResponseRecord
 from callboard.store.refusals import no_response
 from callboard.store.store import Store
 
 FORMAT = "callboard-replay-1"
+
+ITEMS_AT_ONCE = 500
+"""Items of a conversation that are read in one go."""
 
 
 class Recording(Struct, frozen=True, kw_only=True):
@@ -83,6 +87,8 @@ async def record_response(
     if record.previous_id is not None:
         chain = await store.chain(tenant, response_id)
         history = tuple(message for link in chain[:-1] for message in (*link.input, *link.produced))
+    elif record.conversation_id is not None:
+        history = await _before(store, record, record.conversation_id)
     log: list[LogEvent] = []
     while len(log) < record.version:
         segments = await store.segments(response_id, after=len(log) - 1)
@@ -97,6 +103,27 @@ async def record_response(
         history=history,
         log=tuple(log),
     )
+
+
+async def _before(store: Store, record: ResponseRecord, conversation_id: str) -> tuple[Message, ...]:
+    """What stands in its conversation before what the response added; of one that is deleted nothing."""
+    found: list[Message] = []
+    after: str | None = None
+    while True:
+        try:
+            page = await store.items(
+                record.tenant, conversation_id, limit=ITEMS_AT_ONCE, after=after, order="asc"
+            )
+        except NotFound:
+            return tuple(found)
+        for item in page:
+            owner = owner_of(item.id)
+            if owner is not None and owner.response_id == record.id:
+                return tuple(found)
+            found.append(item.message)
+        if len(page) < ITEMS_AT_ONCE:
+            return tuple(found)
+        after = page[-1].id
 
 
 def encode_recording(recording: Recording) -> bytes:

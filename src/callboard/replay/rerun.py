@@ -16,6 +16,7 @@ from callboard.actors.archivist import Commit
 from callboard.actors.assistant import Undertake
 from callboard.actors.kept_order import decode_order, encode_order
 from callboard.domain.delta import GenerationStopped
+from callboard.domain.turn import ToolsListed
 from callboard.domain.turn_log import LogEvent, TurnBroken, TurnInterrupted, decode_events, encode_events
 from callboard.errors import InvalidRequest
 from callboard.providers.handler import ProviderHandler
@@ -109,13 +110,18 @@ async def _stored(runtime: Runtime, recording: Recording, given: Sequence[LogEve
     """Store the response as it was before the turn ran, behind its conversation."""
     record = recording.record
     order = decode_order(record.request)
-    order = replace(order, request=replace(order.request, model=record.model))
+    # What was called may be called: its tools have the names that the model gave, no others.
+    whose = None if order.principal is None else replace(order.principal, tools=None)
+    request = replace(order.request, model=record.model)
+    order = replace(order, request=request, principal=whose, replayed=True)
+    # A client is shown what a server has where nothing went before, and nowhere else.
+    is_first = any(isinstance(event, ToolsListed) for event in recording.log)
     before = replace(record, id=HISTORY, status="completed", input=recording.history)
     begun = replace(
         record,
         status="queued" if record.background else "in_progress",
         request=encode_order(order),
-        previous_id=HISTORY,
+        previous_id=None if is_first else HISTORY,
         produced=(),
         finished_at_s=None,
         version=len(given),

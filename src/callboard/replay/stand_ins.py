@@ -131,23 +131,31 @@ class RecordedAnswer:
 
 
 class RecordedTools:
-    """A source of tools that answer what they answered; a call that had no result gets none."""
+    """A source of tools that answer what they answered; a call that had no result gets none.
+
+    Those that the client was shown on MCP servers are there again.
+    """
 
     def __init__(self, log: Sequence[LogEvent]) -> None:
         self._results: defaultdict[bytes, deque[ToolResultBlock]] = defaultdict(deque)
-        self._names: dict[str, None] = {}
+        self._tools: dict[str, ToolDefinition] = {}
         started: dict[str, ToolUseBlock] = {}
         for event in log:
-            if isinstance(event, ToolStarted):
-                started[event.call.id] = event.call
-                self._names[event.call.name] = None
-            elif isinstance(event, ToolFinished):
-                call = started[event.result.tool_use_id]
-                self._results[_key(call.name, call.input)].append(event.result)
+            match event:
+                case ToolsListed():
+                    self._tools.update((tool.name, tool) for tool in event.tools)
+                case ToolStarted(call=call):
+                    started[call.id] = call
+                    self._tools.setdefault(call.name, ToolDefinition(name=call.name, home=event.home))
+                case ToolFinished():
+                    call = started[event.result.tool_use_id]
+                    self._results[_key(call.name, call.input)].append(event.result)
+                case _:
+                    pass
 
     async def definitions(self) -> tuple[ToolDefinition, ...]:
-        """Those that were called."""
-        return tuple(ToolDefinition(name=name) for name in self._names)
+        """Those that were listed or called."""
+        return tuple(self._tools.values())
 
     def traits(self, name: str) -> ToolTraits:
         """They have no effect, so any may be run again."""

@@ -32,6 +32,7 @@ class SourceTool(Struct, frozen=True, kw_only=True):
         name: The source's own name for it; anything.
         input_schema: JSON Schema of its arguments.
         hints: What else the source claims (MCP's annotations), part of the fingerprint.
+        read_only: Whether it is among the claims that the tool changes nothing.
         task_only: Whether it can only be run as a task of MCP's, which is not done here.
     """
 
@@ -40,6 +41,7 @@ class SourceTool(Struct, frozen=True, kw_only=True):
     input_schema: Raw = Raw(b'{"type":"object","properties":{}}')
     hints: Raw = Raw(b"{}")
     traits: ToolTraits = ToolTraits()
+    read_only: bool = False
     task_only: bool = False
 
     @property

@@ -20,9 +20,10 @@ from msgspec.structs import replace
 
 from callboard.domain.observation import ToolDisabled, ToolNameTaken
 from callboard.domain.principal import is_among
-from callboard.domain.tools import ApprovalPolicy, ToolDefinition, ToolHome
+from callboard.domain.tools import ApprovalPolicy, ToolDefinition, ToolHome, ToolReport
 from callboard.errors import ConfigurationError
 from callboard.tools.definitions import (
+    MAX_NAME_CHARS,
     SEPARATOR,
     SourceTool,
     canonical_name,
@@ -35,7 +36,13 @@ from callboard.tools.source import ToolTraits
 MAX_OFFERED = 128
 """Tools that a model is told of at once; what comes later in the order is left out."""
 
-UNASKABLE = "its calls wait for approval, so it is offered to clients of the Responses API only"
+UNASKABLE = (
+    "its calls wait for approval, so it is offered to clients of the Responses API only; to have them run "
+    'unasked, set approve = "never" in [mcp.servers.{source}], or alwaysAllow in an mcpServers file'
+)
+"""Why a tool is not offered to others, and what would change that."""
+
+NOT_ALLOWED = "the server's table does not allow it, or denies it"
 
 MAX_KNOWN = 5000
 """Names of tools that are remembered of a source; one that changes them all the time ends there."""
@@ -44,7 +51,7 @@ MAX_TOLD = 10_000
 """Remarks that are remembered, so that none is made twice."""
 
 MAX_REMARKS = 10
-"""Tools of one listing whose being disabled is told one by one."""
+"""Tools of one listing that are told of one by one; `ToolSpace.reports` has them all."""
 
 Allowed: TypeAlias = tuple[str, ...] | None
 """Full names, or beginnings of them with ``*`` behind; None allows everything."""
@@ -61,9 +68,10 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
         pins: The one definition of a tool that may be used, as its SHA-256.
         parameters: Asked of the model besides the tool's own, by name and description; see
             `callboard.tools.definitions.with_parameters`.
-        trusted: Whether the source's word that a tool may be run twice is believed.
+        trusted: Whether the source's word is believed that a tool may be run twice, or only reads.
         timeout_s: For each call.
         approval: Whose calls wait for somebody's approval.
+        spares_reading: Whether those of tools that only read do not, where that is believed.
     """
 
     allow: Allowed = None
@@ -73,6 +81,12 @@ class SourcePolicy(Struct, frozen=True, kw_only=True):
     trusted: bool = False
     timeout_s: float = 60.0
     approval: ApprovalPolicy = ApprovalPolicy()
+    spares_reading: bool = False
+
+    def asks(self, tool: SourceTool) -> bool:
+        """Whether calls of ``tool`` wait for somebody's approval."""
+        spared = self.spares_reading and self.trusted and tool.read_only
+        return not spared and self.approval.asks(tool.name)
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -121,6 +135,7 @@ class ToolSpace:
         self._own: tuple[Place, ...] = ()
         self._listed: dict[str, tuple[Place, ...]] = dict.fromkeys(sources, ())
         self._last: dict[str, tuple[SourceTool, ...]] = {}
+        self._refused: dict[str, tuple[tuple[str, str], ...]] = {}
         self._pinned: dict[str, dict[str, str]] = {}
         self._owners: dict[str, set[str]] = {}
         self._told: set[tuple[str, str, str]] = set()
@@ -165,6 +180,7 @@ class ToolSpace:
     def withdraw(self, source: str) -> None:
         """Offer nothing of ``source`` until it states its tools again."""
         self._last.pop(source, None)
+        self._refused.pop(source, None)
         if self._listed.get(source):
             self._listed[source] = ()
             self._rebuild()
@@ -208,6 +224,19 @@ class ToolSpace:
         """What the tools are shown as."""
         return tuple(name for name, _ in self._shown)
 
+    def reports(self, source: str) -> tuple[ToolReport, ...]:
+        """How every tool stands that an MCP server has listed, those that nobody is offered too."""
+        named = ToolReport(name="", source="mcp", server=source)
+        usable = (
+            replace(named, name=each.name, description=each.definition.description, waits=each.asks)
+            for each in self._listed.get(source, ())
+        )
+        refused = (
+            replace(named, name=f"{source}{SEPARATOR}{_in_a_line(tool)}", state="disabled", reason=why)
+            for tool, why in self._refused.get(source, ())
+        )
+        return (*usable, *refused)
+
     # --- the rest
     # ------------------------------------------------------------------------------------------
 
@@ -230,9 +259,7 @@ class ToolSpace:
             and (servers is None or not place.source or place.source in servers)
         ]
         if not approving:
-            for place in allowed:
-                if place.asks:
-                    self._remark(place.source, [(place.tool, UNASKABLE)])
+            self._tell_waiting(place for place in allowed if place.asks)
             allowed = [place for place in allowed if not place.asks]
         definitions = tuple(place.definition for place in allowed[:MAX_OFFERED])
         if len(self._cache) >= 256:  # as many combinations of assistants and keys are worth remembering
@@ -244,10 +271,12 @@ class ToolSpace:
     def _accepted(self, source: str, tools: Sequence[SourceTool], policy: SourcePolicy) -> tuple[Place, ...]:
         accepted: dict[str, Place] = {}
         refused: list[tuple[str, str]] = []
+        unwanted: list[tuple[str, str]] = []
         for tool in tools:
             if not is_allowed(tool.name, policy.allow) or any(
                 is_allowed(tool.name, (each,)) for each in policy.deny
             ):
+                unwanted.append((tool.name, NOT_ALLOWED))
                 continue
             try:
                 name = self._checked(source, tool, policy)
@@ -260,6 +289,7 @@ class ToolSpace:
             accepted[name] = _place(source, name, tool, policy)
             self._owners.setdefault(_plain(name), set()).add(source)
         self._remark(source, refused)
+        self._refused[source] = (*refused, *unwanted)
         return tuple(accepted[name] for name in sorted(accepted))
 
     def _checked(self, source: str, tool: SourceTool, policy: SourcePolicy) -> str:
@@ -277,14 +307,23 @@ class ToolSpace:
             )
         return name
 
+    def _tell_waiting(self, places: Iterable[Place]) -> None:
+        by_source: dict[str, list[tuple[str, str]]] = {}
+        for place in places:
+            why = UNASKABLE.format(source=place.source)
+            by_source.setdefault(place.source, []).append((place.tool, why))
+        for source, waiting in by_source.items():
+            self._remark(source, waiting)
+
     def _remark(self, source: str, refused: Sequence[tuple[str, str]]) -> None:
-        new = [(tool, why) for tool, why in refused if (source, tool, why) not in self._told]
+        # What is longer than a name may be is refused; so much of it is enough to know it again.
+        known = [(source, tool[:MAX_NAME_CHARS], why) for tool, why in refused]
+        new = [each for each, key in zip(refused, known, strict=True) if key not in self._told]
+        self._told.update(known[: MAX_TOLD - len(self._told)])
         for tool, why in new[:MAX_REMARKS]:
-            if len(self._told) < MAX_TOLD:
-                self._told.add((source, tool, why))
             self._observe(ToolDisabled(source=source, tool=_in_a_line(tool), reason=why))
         if len(new) > MAX_REMARKS:
-            rest = f"{len(new) - MAX_REMARKS} more tools of this listing are disabled too"
+            rest = f"{len(new) - MAX_REMARKS} more tools are not offered either; see `callboard tools list`"
             self._observe(ToolDisabled(source=source, tool="*", reason=rest))
 
     def _tell_taken(self, place: Place) -> None:
@@ -324,7 +363,7 @@ def is_allowed(name: str, patterns: Allowed) -> bool:
 
 def _place(source: str, name: str, tool: SourceTool, policy: SourcePolicy) -> Place:
     schema, added = with_parameters(tool.input_schema, policy.parameters)
-    home = ToolHome(server=source, tool=tool.name, asks=policy.approval.asks(tool.name))
+    home = ToolHome(server=source, tool=tool.name, asks=policy.asks(tool))
     return Place(
         source=source,
         tool=tool.name,

@@ -184,6 +184,9 @@ async def test_a_later_call_of_the_same_name_is_a_call_of_its_own(ledger: Path) 
         ("never", ["note"]),
         ({"always": {"tool_names": ["free"]}}, ["free", "note"]),
         ({"never": {"tool_names": ["note"]}}, ["free", "note"]),
+        ({"never": {"read_only": True}}, ["free", "note"]),
+        ({"always": {"read_only": False}}, ["free", "note"]),
+        ({}, ["note"]),
     ],
 )
 async def test_a_client_can_ask_for_more_approvals_and_never_for_less(

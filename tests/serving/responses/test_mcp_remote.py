@@ -98,6 +98,8 @@ async def test_unless_the_operator_allows_the_url_nobody_goes_there() -> None:
         {"headers": {"X": "a\nb"}},
         {"headers": {f"X-{number}": "a" for number in range(33)}},
         {"authorization": "a\r\nX: y"},
+        {"allowed_tools": {"read_only": True}},
+        {"allowed_tools": {"read_only": False, "tool_names": ["add"]}},
     ],
 )
 async def test_what_cannot_be_sent_is_refused(change: Json) -> None:
@@ -106,10 +108,12 @@ async def test_what_cannot_be_sent_is_refused(change: Json) -> None:
     assert refused.status_code == 400
 
 
-async def test_without_a_word_of_the_clients_everything_waits() -> None:
+@pytest.mark.parametrize(
+    "word", [None, {}, {"never": {"read_only": True}}, {"always": {"read_only": False}}, {"always": {}}]
+)
+async def test_without_names_of_the_clients_everything_waits(word: Json | None) -> None:
     async with remote(ADD) as (server, stage, url, _):
-        tool = far(url)
-        del tool["require_approval"]
+        tool = far(url, require_approval=word)
         first = await respond(server, tools=[tool])
         assert types(first) == ["mcp_list_tools", "mcp_approval_request"]
         given = [answer_to(request_in(first))]

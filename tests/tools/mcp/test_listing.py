@@ -31,6 +31,12 @@ def test_what_may_be_called_twice_is_a_claim_of_the_servers(hint: str) -> None:
     assert not source_tool(described(annotations={hint: False})).traits.idempotent
 
 
+def test_what_only_reads_is_a_claim_too() -> None:
+    assert source_tool(described(annotations={"readOnlyHint": True})).read_only
+    assert not source_tool(described(annotations={"idempotentHint": True})).read_only
+    assert not source_tool(described()).read_only
+
+
 def test_a_title_stands_in_for_a_description() -> None:
     assert source_tool(described(title="Look", annotations={"title": "Other"})).description == "Look"
     assert source_tool(described(annotations={"title": "Other"})).description == "Other"

@@ -22,6 +22,7 @@ def source_tool(tool: mcp_types.Tool) -> SourceTool:
         input_schema=Raw(msgspec.json.encode(tool.input_schema)),
         hints=Raw(b"{}") if hints is None else Raw(hints.model_dump_json(exclude_none=True).encode()),
         traits=ToolTraits(idempotent=idempotent),
+        read_only=hints is not None and bool(hints.read_only_hint),
         task_only=execution is not None and execution.task_support == "required",
     )
 

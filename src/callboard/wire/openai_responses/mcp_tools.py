@@ -47,9 +47,14 @@ _SECRETS = ("headers", "authorization")
 
 
 class ToolNames(Struct, frozen=True, kw_only=True):
-    """Some tools of a server."""
+    """Some tools of a server.
+
+    Attributes:
+        read_only: Those that the server says change nothing, or the others. No server's word is taken for it.
+    """
 
     tool_names: tuple[str, ...] | None = None
+    read_only: bool | None = None
 
 
 class RequireApproval(Struct, frozen=True, kw_only=True):
@@ -72,6 +77,8 @@ class McpTool(Struct, frozen=True, kw_only=True):
     require_approval: Literal["always", "never"] | RequireApproval | None = None
 
 
+_ALWAYS: Literal["always"] = "always"
+_NOTHING = RequireApproval()
 _TOOL = msgspec.json.Decoder(McpTool)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
@@ -90,6 +97,11 @@ def chosen_server(tool: Raw, at: str) -> McpChoice | RemoteServer | None:
     if wire.connector_id or wire.tunnel_id:
         return None
     names = wire.allowed_tools
+    if isinstance(names, ToolNames) and names.read_only is not None:
+        where = f"{at}.allowed_tools.read_only"
+        raise refusal(
+            "tools have to be named: what a server says of them is not relied on", "local", param=where
+        )
     allowed = names.tool_names if isinstance(names, ToolNames) else names
     wanted = wire.require_approval
     if wire.server_url is None:
@@ -98,7 +110,7 @@ def chosen_server(tool: Raw, at: str) -> McpChoice | RemoteServer | None:
         where = f"{at}.server_label"
         raise refusal("it needs letters, digits, '-' and single '_', at most 32", "local", param=where)
     # With a stranger's server everything waits, unless the client says otherwise; so it is with OpenAI.
-    approval = _approval("always" if wanted is None else wanted)
+    approval = _approval(_ALWAYS if wanted is None or wanted == _NOTHING else wanted)
     choice = McpChoice(server=wire.server_label, allowed=allowed, approval=approval)
     return RemoteServer(choice=choice, url=wire.server_url, headers=_headers(wire, f"{at}.headers"))
 
@@ -139,7 +151,9 @@ def without_secrets(tool: Raw) -> Raw:
 def _approval(wanted: str | RequireApproval | None) -> ApprovalPolicy:
     """What the client wants approved; where it says nothing, that is what the operator does."""
     if isinstance(wanted, RequireApproval):
-        always = None if wanted.always is None else wanted.always.tool_names
-        never = None if wanted.never is None else wanted.never.tool_names
-        return ApprovalPolicy(always=always or (), never=never)
-    return ApprovalPolicy(always=("*",) if wanted == "always" else ())
+        # What a filter by the server's own word would spare waits; what it would have wait is not known, so
+        # everything does.
+        always = () if wanted.always is None else wanted.always.tool_names or ("*",)
+        never = None if wanted.never is None else wanted.never.tool_names or ()
+        return ApprovalPolicy(always=always, never=never)
+    return ApprovalPolicy(always=("*",) if wanted == _ALWAYS else ())
