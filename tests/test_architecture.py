@@ -71,7 +71,18 @@ LAYERS: dict[str, set[str]] = {
     },
     "bench": {"domain", "wire", "transport"},
     "replay": {"domain", "wire", "providers", "tools", "store", "actors", "config", "runtime"},
-    "cli": {"domain", "chats", "store", "config", "runtime", "serving", "bench", "replay"},
+    "cli": {
+        "domain",
+        "chats",
+        "store",
+        "config",
+        "tools",
+        "tool_wiring",
+        "runtime",
+        "serving",
+        "bench",
+        "replay",
+    },
     "__init__": set(),
 }
 # third party → the only places that import it.

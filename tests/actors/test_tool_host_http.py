@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
-from callboard.domain.observation import ToolSourceUp
+from callboard.domain.observation import ToolSourceDown, ToolSourceUp
+from callboard.tools.mcp.session import open_session
 from tests.actors.test_tool_host import hosting
-from tests.fakes.mcp_servers import at, listening, raw, until
+from tests.fakes.consenting import Person
+from tests.fakes.mcp_guard import guarded
+from tests.fakes.mcp_servers import Heard, at, listening, raw, until
 
 pytestmark = pytest.mark.anyio
 
@@ -34,4 +39,17 @@ async def test_a_server_behind_a_url_is_found_again_after_it_was_gone() -> None:
             with listening(port=port):
                 await until(lambda: sum(isinstance(each, ToolSourceUp) for each in seen.told) == 3)
                 assert await seen.text("add", a=1, b=2) == "3.0"
+            assert seen.broken == []
+
+
+async def test_a_server_that_wants_a_login_is_found_when_somebody_has_logged_in(tmp_path: Path) -> None:
+    with anyio.fail_after(20), guarded() as server:
+        settings = server.settings(tmp_path / "far.json")
+        async with hosting(settings, longest_retry_s=0.3) as seen:
+            await until(lambda: any(isinstance(each, ToolSourceDown) for each in seen.told))
+            assert (await seen.states())["far"].reason.startswith("it wants a login: log in with `callboard")
+            async with open_session(settings, replace(Heard().desk(), consent=Person())):
+                pass
+            await seen.up("far")
+            assert await seen.text("far__header") == "s3cret"
             assert seen.broken == []

@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "bench": "put load on any OpenAI-compatible endpoint and measure it",
     "keys": "make, list and revoke client keys",
     "chats": "bring the files of single users into the store, and out of it",
-    "tools": "list, check and call the tools that assistants have",
+    "tools": "list, check and call the tools that assistants have, log in to their servers",
     "replay": "run a stored response again, offline, and compare",
     "doctor": "check configuration and providers, and say what to fix",
     "version": "print the version",

@@ -1,4 +1,4 @@
-"""``callboard tools``: what tools there are, whether they work, and a call of one by hand."""
+"""``callboard tools``: what tools there are, whether they work, a call of one by hand, logins to servers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from callboard.cli.login import login, logout
 from callboard.cli.options import add_config, quiet, read_config
 from callboard.cli.terminal import printable
-from callboard.config import Config, StoreConfig
+from callboard.config import Config, StoreConfig, logins_folder
 from callboard.domain.arguments import is_object
 from callboard.domain.codec import encode_block
 from callboard.domain.message import text_of
@@ -27,8 +28,9 @@ WAITS = "waits for approval"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``list | check | call NAME [JSON]``, each with ``[--json]``."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list | check | call")
+    """``list | check | call NAME [JSON]``, each with ``[--json]``; ``login | logout NAME``."""
+    metavar = "list | check | call | login | logout"
+    actions = parser.add_subparsers(dest="action", required=True, metavar=metavar)
     listed = actions.add_parser("list", help="list the tools and where they come from", allow_abbrev=False)
     checked = actions.add_parser(
         "check", help="check that each is well; exit status 1 where one is not", allow_abbrev=False
@@ -40,11 +42,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for each in (listed, checked, call):
         each.add_argument("--json", action="store_true", help="print JSON")
+    entered = actions.add_parser("login", help="consent that an MCP server is used", allow_abbrev=False)
+    entered.add_argument("--scope", metavar="NAMES", help="what to ask for (default: what the server wants)")
+    left = actions.add_parser("logout", help="forget a login to an MCP server", allow_abbrev=False)
+    for each in (entered, left):
+        each.add_argument("name", metavar="NAME", help="of [mcp.servers.NAME]")
+    for each in (listed, checked, call, entered, left):
         add_config(each)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, check or call tools."""
+    """Do what is asked for with tools, or with the servers that they are from."""
+    if arguments.action == "login":
+        return anyio.run(login, read_config(arguments), arguments.name, arguments.scope)
+    if arguments.action == "logout":
+        return logout(read_config(arguments), arguments.name)
     config = _tools_only(quiet(read_config(arguments)))
     action = {"list": _list, "check": _check, "call": _call}[arguments.action]
     return anyio.run(action, config, arguments)
@@ -52,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tools_only(config: Config) -> Config:
     """``config`` without what tools do not need: no store is opened, no model loaded."""
-    return replace(config, store=StoreConfig(url="memory:"), providers=(), models=(), assistants=())
+    mcp = replace(config.mcp, logins_path=str(logins_folder(config)))
+    return replace(config, store=StoreConfig(url="memory:"), mcp=mcp, providers=(), models=(), assistants=())
 
 
 async def _list(config: Config, arguments: argparse.Namespace) -> int:

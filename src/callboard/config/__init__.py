@@ -3,6 +3,8 @@
 from callboard.config.allow_list import AllowedRoute, parse_allowed
 from callboard.config.environment import VARIABLES, Variable
 from callboard.config.load import load, problems
+from callboard.config.logins import logins_folder
+from callboard.config.mcp_oauth import McpOAuthConfig, is_scope
 from callboard.config.mcp_servers import ApproveRules, McpServerConfig
 from callboard.config.problems import Problem
 from callboard.config.remote_servers import may_dial
@@ -33,6 +35,7 @@ __all__ = [
     "LocalProvider",
     "LogConfig",
     "McpConfig",
+    "McpOAuthConfig",
     "McpServerConfig",
     "OpenAIProvider",
     "Problem",
@@ -44,7 +47,9 @@ __all__ = [
     "StoreConfig",
     "Timeouts",
     "Variable",
+    "is_scope",
     "load",
+    "logins_folder",
     "may_dial",
     "parse_allowed",
     "problems",

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from callboard.config.expansion import expand_tree
+from callboard.config.mcp_oauth import McpOAuthConfig, oauth_faults
 from callboard.config.problems import KeyPath, Problem, Source, one_line
 from callboard.config.tables import build, check_table
 from callboard.domain.sampling import SamplingPolicy
@@ -75,8 +76,9 @@ class McpServerConfig(Struct, frozen=True, kw_only=True):
         parameters: Asked of the model with every call and not passed on, by name and description.
         roots: ``file://`` URIs that it is told of when it asks for roots.
         sampling: Whether and how it may ask for generations; off by default.
-        allow_private: Whether the URL's host may resolve to a private address; None allows it where the URL
-            itself shows that it is one.
+        allow_private: Whether the URL's host, and those of ``oauth.issuers``, may resolve to private
+            addresses; None allows it where the URL itself shows that it is one.
+        oauth: How tokens for it are had, where it wants them from an authorization server.
     """
 
     name: str
@@ -101,6 +103,7 @@ class McpServerConfig(Struct, frozen=True, kw_only=True):
     roots: tuple[str, ...] = ()
     sampling: SamplingPolicy = SamplingPolicy()
     allow_private: bool | None = None
+    oauth: McpOAuthConfig | None = None
 
 
 def check_server(server: McpServerConfig, source: Source, path: KeyPath) -> Iterator[Problem]:
@@ -116,7 +119,7 @@ def check_server(server: McpServerConfig, source: Source, path: KeyPath) -> Iter
 
 
 def _faults(server: McpServerConfig, way: str) -> Iterator[tuple[KeyPath, str]]:
-    foreign = ("headers", "allow_private") if way == "command" else ("args", "env", "cwd")
+    foreign = ("headers", "allow_private", "oauth") if way == "command" else ("args", "env", "cwd")
     for key in foreign:
         if getattr(server, key):
             yield (key,), f"has no meaning with {way}"
@@ -127,6 +130,11 @@ def _faults(server: McpServerConfig, way: str) -> Iterator[tuple[KeyPath, str]]:
         yield ("command",), "expected the name or the path of a program"
     if server.url is not None and (fault := url_fault(server.url)):
         yield ("url",), fault
+    if server.oauth is not None and way == "url":
+        if any(each.lower() == "authorization" for each in server.headers):
+            yield ("oauth",), "does not go with an Authorization header"
+        for place, message in oauth_faults(server.oauth):
+            yield ("oauth", *place), message
     yield from _misspelt(server)
 
 

@@ -290,12 +290,15 @@ class McpConfig(Struct, frozen=True, kw_only=True):
             directory; its servers come after those of ``[mcp.servers]``.
         remote: URLs, or beginnings of them with ``*``, at which clients' requests may name servers; no others
             are dialled (`callboard.config.remote_servers`).
+        logins_path: The folder of the files that ``callboard tools login`` writes; by default ``mcp`` beside
+            the store's database, or in ``.callboard`` where the store is in memory.
         servers: Those of both that are enabled. In the file they are tables, ``[mcp.servers.NAME]``.
     """
 
     tool_refresh_seconds: Annotated[float, Meta(ge=0)] = 10.0
     servers_config_path: str | None = None
     remote: tuple[str, ...] = ()
+    logins_path: str | None = None
     servers: tuple[McpServerConfig, ...] = ()
 
 

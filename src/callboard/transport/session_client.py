@@ -1,64 +1,107 @@
 """An httpx2 client for libraries that want one, over the guarded network, with limits.
 
 Nothing of what such a client does by itself is left on: no environment, no redirects, no compression. It goes
-to one origin, the operator's, and sends its headers nowhere else.
+to the origins that the operator named: the server's, and those of the authorization servers that may give
+tokens for it. Its headers go to the server alone: what an `Auth` asks for on the way is a request of its own.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from ipaddress import ip_address
 
+import anyio
 import httpcore2
 import httpx2
+from httpx2 import Auth, Request, Response
 
 from callboard.errors import UpstreamError
 from callboard.transport.guard import DialGuard
 from callboard.transport.network import GuardedNetwork
+
+__all__ = [
+    "Auth",
+    "ForeignOrigin",
+    "GuardedTransport",
+    "Request",
+    "Response",
+    "fault_elsewhere",
+    "session_client",
+]
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of an answer that is no event stream; of those each event is bounded where it is read."""
 
 CONNECT_S = 5.0
 
+AUTH_S = 10.0
+"""For a request of an `Auth` and all of its answer: such requests are made past the client and its limits."""
+
+
+class ForeignOrigin(httpx2.UnsupportedProtocol):
+    """Somewhere that the operator has not named; the message says where."""
+
 
 def session_client(
-    url: str, *, headers: Mapping[str, str], allow_private: bool | None, idle_s: float
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    allow_private: bool | None,
+    idle_s: float,
+    issuers: Sequence[str] = (),
+    auth: Auth | None = None,
 ) -> httpx2.AsyncClient:
     """A client for the server at ``url``; whoever enters it closes it.
 
     Args:
         url: Its origin is where the client may go.
-        headers: For every request.
-        allow_private: Whether the host may resolve to a private address; None where ``url`` shows that it is
-            one: a literal address, or a name without a dot.
+        headers: For every request to it.
+        allow_private: Whether the hosts may resolve to private addresses; None where their URLs show that
+            they do: a literal address, or a name without a dot.
         idle_s: The longest pause within an answer.
+        issuers: URLs whose origins ``auth`` may send requests to.
+        auth: Signs the requests.
     """
     return httpx2.AsyncClient(
-        transport=GuardedTransport(httpx2.URL(url), allow_private),
+        transport=GuardedTransport([httpx2.URL(each) for each in (url, *issuers)], allow_private),
         headers={"accept-encoding": "identity", **headers},
         timeout=httpx2.Timeout(idle_s, connect=CONNECT_S),
         trust_env=False,
         follow_redirects=False,
+        auth=auth,
     )
 
 
+def fault_elsewhere(error: BaseException, url: str) -> str | None:
+    """What went wrong at another origin than that of ``url``, and at which; None where nothing did."""
+    if isinstance(error, ForeignOrigin):
+        return str(error)
+    if not isinstance(error, httpx2.TransportError):
+        return None
+    try:
+        where = error.request.url
+    except RuntimeError:  # it belongs to no request
+        return None
+    return None if _origin(where) == _origin(httpx2.URL(url)) else f"{_named(where)}: {error}"
+
+
 class GuardedTransport(httpx2.AsyncBaseTransport):
-    """Takes requests of httpx2 to one origin, through the dial guard.
+    """Takes requests of httpx2 to some origins, through the dial guard.
 
     Args:
-        url: The origin; path and query are not looked at.
+        urls: The origins; path and query are not looked at.
         allow_private: See `session_client`.
     """
 
-    def __init__(self, url: httpx2.URL, allow_private: bool | None) -> None:
-        self._origin = _origin(url)
-        host = url.host
-        if allow_private is None:
-            allow_private = "." not in host or _is_address(host)
-        guard = DialGuard().also_allowing(host, self._origin[2]) if allow_private else DialGuard()
+    def __init__(self, urls: Sequence[httpx2.URL], allow_private: bool | None) -> None:
+        self._origins = frozenset(_origin(url) for url in urls)
+        guard = DialGuard()
+        for _, host, port in self._origins:
+            shown = "." not in host or _is_address(host)
+            if shown if allow_private is None else allow_private:
+                guard = guard.also_allowing(host, port)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             keepalive_expiry=30.0,
@@ -66,9 +109,23 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request; the answer's body is read on demand."""
-        if _origin(request.url) != self._origin:
-            raise httpx2.UnsupportedProtocol("the server may not lead us to another one", request=request)
+        """Send a request; the answer's body is read on demand.
+
+        What an `Auth` asks for is read at once, and whoever cancels that waits for it: a token that can be
+        used once has been used, and the answer has the next one.
+        """
+        if "timeout" in request.extensions:
+            return await self._send(request)
+        with anyio.move_on_after(AUTH_S, shield=True):
+            answer = await self._send(request)
+            await answer.aread()
+            return answer
+        raise httpx2.ReadTimeout(f"no answer within {AUTH_S:g} s", request=request)
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        if _origin(request.url) not in self._origins:
+            words = f"it leads to {_named(request.url)}, which `issuers` does not name"
+            raise ForeignOrigin(words, request=request)
         if not isinstance(request.stream, httpx2.AsyncByteStream):
             raise httpx2.LocalProtocolError("a body that cannot be sent", request=request)
         url = httpcore2.URL(
@@ -86,8 +143,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         )
         with _told_as_httpx2s():
             answer = await self._pool.handle_async_request(raw)
+        wanted = "text/event-stream" in request.headers.get("accept", "")
+        body = _Body(answer, may_be_endless=wanted and answer.status == 200)
         return httpx2.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions
+            answer.status, headers=answer.headers, stream=body, extensions=answer.extensions
         )
 
     async def aclose(self) -> None:
@@ -96,12 +155,13 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """An answer's body: bounded, unless it is a stream of events."""
+    """An answer's body: bounded, unless it is a stream of events, and whoever asked can read one."""
 
-    def __init__(self, answer: httpcore2.Response) -> None:
+    def __init__(self, answer: httpcore2.Response, *, may_be_endless: bool) -> None:
         self._answer = answer
         kinds = [value for name, value in answer.headers if name.lower() == b"content-type"]
-        self._endless = any(kind.lower().startswith(b"text/event-stream") for kind in kinds)
+        events = any(kind.lower().startswith(b"text/event-stream") for kind in kinds)
+        self._endless = may_be_endless and events
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         came = 0
@@ -120,6 +180,11 @@ class _Body(httpx2.AsyncByteStream):
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def _named(url: httpx2.URL) -> str:
+    """A URL's origin as one writes it."""
+    return str(url.copy_with(userinfo=b"", path="/", query=None, fragment=None)).rstrip("/")
 
 
 def _is_address(host: str) -> bool:

@@ -9,10 +9,13 @@ Source: Model Context Protocol 2025-06-18, 2025-11-25 and 2026-07-28.
 from callboard.tools.mcp.opening import load_opener
 from callboard.tools.mcp.protocol import (
     AnswerSampling,
+    Consent,
+    Consented,
     Desk,
     Elicit,
     HttpServer,
     InputRequest,
+    OAuthSettings,
     OpenSession,
     ServerSettings,
     Session,
@@ -21,10 +24,13 @@ from callboard.tools.mcp.protocol import (
 
 __all__ = [
     "AnswerSampling",
+    "Consent",
+    "Consented",
     "Desk",
     "Elicit",
     "HttpServer",
     "InputRequest",
+    "OAuthSettings",
     "OpenSession",
     "ServerSettings",
     "Session",

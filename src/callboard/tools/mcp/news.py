@@ -8,9 +8,14 @@ from callboard.tools.source import SourceUnavailable
 
 
 class News:
-    """That the server's tools have changed, or that the connection is lost."""
+    """That the server's tools have changed, or that the connection is lost.
+
+    Attributes:
+        advice: What the operator can do so that the server refuses less; empty where that is not known.
+    """
 
     def __init__(self) -> None:
+        self.advice = ""
         self._bell = anyio.Event()
         self._lost: str | None = None
 

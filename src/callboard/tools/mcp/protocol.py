@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Raw, Struct
@@ -31,19 +32,56 @@ class StdioServer(Struct, frozen=True, kw_only=True):
     cwd: str | None = None
 
 
+class OAuthSettings(Struct, frozen=True, kw_only=True):
+    """How tokens for a server are had.
+
+    Attributes:
+        issuers: The authorization servers that may give them, as they call themselves, and the origins of
+            those of their endpoints that are elsewhere. The first is the one that knows ``client_id``.
+        grant: ``authorization_code`` needs a person, once; ``client_credentials`` needs the client's own.
+        client_id: Absent where we register ourselves, or have a ``client_metadata_url``.
+        token_endpoint_auth_method: Absent as the authorization server wants it, or, of a client that it knows
+            already, in the ``Authorization`` header where there is a secret.
+        client_metadata_url: The URL of a document that describes us, which serves as ``client_id`` where the
+            authorization server takes such.
+        scope: Asked for instead of what the server says it needs.
+        redirect_port: Where we listen on 127.0.0.1 for a person to come back.
+        login: The file that what a person has consented to is kept in; None forgets it with the session.
+        anew: Whether that person is asked again, whatever is kept.
+    """
+
+    issuers: tuple[str, ...]
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "none"] | None = None
+    client_metadata_url: str | None = None
+    scope: str | None = None
+    redirect_port: int = 8976
+    login: Path | None = None
+    anew: bool = False
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where a person comes back to, who has been asked."""
+        return f"http://127.0.0.1:{self.redirect_port}/callback"
+
+
 class HttpServer(Struct, frozen=True, kw_only=True):
     """A server behind a URL.
 
     Attributes:
         headers: Sent with every request to it, and to nobody else.
-        allow_private: Whether its host may resolve to a private address; None allows it where the URL itself
-            shows that it is one.
+        allow_private: Whether its host, and those of its issuers, may resolve to private addresses; None
+            allows it where the URL itself shows that it is one.
+        oauth: How tokens for it are had; None where it needs none.
     """
 
     url: str
     transport: Literal["streamable-http", "sse"] = "streamable-http"
     headers: Mapping[str, Secret] = {}
     allow_private: bool | None = None
+    oauth: OAuthSettings | None = None
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
@@ -105,6 +143,27 @@ class Elicit(Protocol):
         ...
 
 
+class Consented(Struct, frozen=True, kw_only=True):
+    """What a person brought back from an authorization server.
+
+    Attributes:
+        state: As it was sent there.
+        iss: Who has consented, where the server says so (RFC 9207).
+    """
+
+    code: Secret
+    state: str | None = None
+    iss: str | None = None
+
+
+Consent: TypeAlias = Callable[[str], Awaitable[Consented]]
+"""Brings a person to a URL, and waits until that person comes back to the redirect URI.
+
+Raises:
+    SourceUnavailable: Nobody came, or access was denied.
+"""
+
+
 class Desk(Struct, frozen=True, kw_only=True, eq=False):
     """Whom a session turns to.
 
@@ -115,6 +174,7 @@ class Desk(Struct, frozen=True, kw_only=True, eq=False):
         answer_sampling: None refuses, and tells the server from the start that there is no sampling.
         sampling_tools: Whether the server is told that it may offer tools with that.
         elicit: As ``answer_sampling``, for elicitation.
+        consent: None where there is nobody to ask: then a server that wants that cannot be used.
     """
 
     said: Callable[[ToolSourceSaid], None]
@@ -123,6 +183,7 @@ class Desk(Struct, frozen=True, kw_only=True, eq=False):
     answer_sampling: AnswerSampling | None = None
     sampling_tools: bool = False
     elicit: Elicit | None = None
+    consent: Consent | None = None
 
 
 class Session(Protocol):

@@ -26,13 +26,14 @@ from callboard.tools.definitions import SEPARATOR, SourceTool
 from callboard.tools.mcp.asked import Asked
 from callboard.tools.mcp.listing import source_tool
 from callboard.tools.mcp.news import News
+from callboard.tools.mcp.oauth import authorizer
 from callboard.tools.mcp.protocol import AnswerSampling, Desk, Elicit, HttpServer, ServerSettings
 from callboard.tools.mcp.remarks import Remarks
 from callboard.tools.mcp.result import outcome_of
 from callboard.tools.mcp.sift import MAX_TOOLS, Incoming, Outgoing, Sifted
 from callboard.tools.mcp.stdio import MAX_LINE_BYTES, stdio_transport
 from callboard.tools.source import SourceUnavailable
-from callboard.transport.session_client import session_client
+from callboard.transport.session_client import Auth, fault_elsewhere, session_client
 
 MAX_PAGES = 100
 MAX_ERROR_CHARS = 2000
@@ -46,7 +47,7 @@ async def open_session(server: ServerSettings, desk: Desk) -> AsyncIterator[Live
     remarks = Remarks(server.name, desk.said, time.monotonic)
     asked = Asked(server, desk)
     client = Client(
-        _Transport(server, news, remarks, asked),
+        _Transport(server, desk, news, remarks, asked),
         cache=None,
         client_info=mcp_types.Implementation(name="callboard", version=_version()),
         message_handler=partial(_notice, news, remarks),
@@ -57,15 +58,19 @@ async def open_session(server: ServerSettings, desk: Desk) -> AsyncIterator[Live
         sampling_capabilities=SAMPLING_WITH_TOOLS if desk.sampling_tools else None,
         elicitation_callback=None if desk.elicit is None else _eliciter(asked, desk.elicit),
     )
+    done = False
     try:
         async with client, anyio.create_task_group() as tasks:
             tasks.start_soon(_listen, client, news)
             try:
                 yield LiveSession(server.name, client, news, asked, desk)
+                done = True
             finally:
                 tasks.cancel_scope.cancel()
     except Exception as error:
-        raise _unavailable(error, news) from error
+        # The SDK's transport fails on an answer that comes while it closes; nobody waits for that any more.
+        if not done:
+            raise _unavailable(error, server, news) from error
 
 
 class LiveSession:
@@ -101,7 +106,8 @@ class LiveSession:
         except MCPError as error:
             if error.code == mcp_types.METHOD_NOT_FOUND:
                 return ()  # a server without tools
-            raise self._lost(error) or SourceUnavailable("it does not list its tools") from error
+            why = self._news.advice or "it does not list its tools"
+            raise self._lost(error) or SourceUnavailable(why) from error
         except (ValidationError, RuntimeError) as error:
             raise SourceUnavailable("its list of tools breaks the protocol") from error
         return tuple(found)
@@ -116,7 +122,8 @@ class LiveSession:
             lost = self._lost(error)
             if lost is not None:
                 raise lost from error
-            return failed(f"Tool {tool!r} failed with error: {error.error.message[:MAX_ERROR_CHARS]}")
+            said = self._advice(error) or error.error.message[:MAX_ERROR_CHARS]
+            return failed(f"Tool {tool!r} failed with error: {said}")
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             raise SourceUnavailable(self._why(), sent=True) from error
         except (ValidationError, RuntimeError, ValueError) as error:
@@ -148,6 +155,10 @@ class LiveSession:
             return SourceUnavailable("it has ended the session")
         return None
 
+    def _advice(self, error: MCPError) -> str:
+        """What is known of a refusal that has only the transport's words for an HTTP status."""
+        return self._news.advice if error.error.message == "Server returned an error response" else ""
+
     def _why(self) -> str:
         return self._news.lost or "its connection was closed"
 
@@ -155,12 +166,15 @@ class LiveSession:
 class _Transport(AbstractAsyncContextManager["tuple[Sifted, Outgoing]", None]):
     """The way to a server, sifted, as the SDK enters it."""
 
-    def __init__(self, server: ServerSettings, news: News, remarks: Remarks, asked: Asked) -> None:
+    def __init__(
+        self, server: ServerSettings, desk: Desk, news: News, remarks: Remarks, asked: Asked
+    ) -> None:
         self._news = news
         self._asked = asked
         way = server.way
         if isinstance(way, HttpServer):
-            self._inner = _over_http(way, server.policy.timeout_s)
+            auth = authorizer(server.name, way, desk.consent, news, remarks)
+            self._inner = _over_http(way, server.policy.timeout_s, auth)
         else:
             self._inner = stdio_transport(way, news, remarks)
 
@@ -175,11 +189,17 @@ class _Transport(AbstractAsyncContextManager["tuple[Sifted, Outgoing]", None]):
 
 
 @asynccontextmanager
-async def _over_http(way: HttpServer, timeout_s: float) -> AsyncIterator[tuple[Incoming, Outgoing]]:
+async def _over_http(
+    way: HttpServer, timeout_s: float, auth: Auth | None
+) -> AsyncIterator[tuple[Incoming, Outgoing]]:
     """A transport of the SDK's over a client of ours."""
-    headers = {name: value.reveal() for name, value in way.headers.items()}
     client = session_client(
-        way.url, headers=headers, allow_private=way.allow_private, idle_s=max(300.0, timeout_s + 30)
+        way.url,
+        headers={name: value.reveal() for name, value in way.headers.items()},
+        allow_private=way.allow_private,
+        idle_s=max(300.0, timeout_s + 30),
+        issuers=() if way.oauth is None else way.oauth.issuers,
+        auth=auth,
     )
     if way.transport == "sse":
         async with sse_client(
@@ -201,15 +221,17 @@ def _version() -> str:
         return "unknown"
 
 
-def _unavailable(error: BaseException, news: News) -> SourceUnavailable:
+def _unavailable(error: BaseException, server: ServerSettings, news: News) -> SourceUnavailable:
     """What a connection that failed comes to; of several reasons the first. None of the server's words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, SourceUnavailable):
         return error
     if isinstance(error, MCPError):
-        return SourceUnavailable(news.lost or f"it refuses the handshake (error {error.code})")
-    return SourceUnavailable(news.lost or f"the connection failed ({type(error).__name__})")
+        why = news.lost or news.advice
+        return SourceUnavailable(why or f"it refuses the handshake (error {error.code})")
+    elsewhere = fault_elsewhere(error, server.way.url) if isinstance(server.way, HttpServer) else None
+    return SourceUnavailable(news.lost or elsewhere or f"the connection failed ({type(error).__name__})")
 
 
 async def _listen(client: Client, news: News) -> None:
