@@ -32,7 +32,7 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
-	-$(BIN)/python -m benchmarks.gateways.install naive
+	-$(BIN)/python -m benchmarks.gateways.install callboard naive
 	$(BIN)/python -m benchmarks.gateways
 	$(BIN)/python -m benchmarks.stored
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 
 from benchmarks.gateways.gateway import Gateway
 from benchmarks.gateways.measure import Bench, Target, put_load, running
 from benchmarks.gateways.native import CannotMeasureError
-from benchmarks.gateways.peers.callboard import PACKAGE
+from benchmarks.gateways.peers.callboard import PACKAGE, interpreter
 from benchmarks.gateways.processes import Process
 from benchmarks.gateways.results import Import, Memory
 from benchmarks.gateways.scenarios import SCENARIO
@@ -57,7 +56,7 @@ def imports(bench: Bench, number: int) -> list[Import]:
 
 def _import_s(bench: Bench, module: str) -> float:
     process = Process(
-        (sys.executable, "-c", TIMED.format(module=module)),
+        (interpreter(bench.peers), "-c", TIMED.format(module=module)),
         cores=(bench.machine.gateway_core,),
         env={"PYTHONPATH": str(PACKAGE.parent)},
         output=subprocess.PIPE,

@@ -79,11 +79,16 @@ class Gateway(Struct, frozen=True, kw_only=True):
 
 def install_from_pypi(name: str, python: str = sys.executable) -> Callable[[Path], None]:
     """Makes a virtual environment that holds what ``peers/NAME.txt`` lists, compiled to bytecode."""
+    return install_listed(REQUIREMENTS / f"{name}.txt", python)
+
+
+def install_listed(requirements: Path, python: str = sys.executable) -> Callable[[Path], None]:
+    """The same with what any file lists."""
 
     def install(home: Path) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         pip = (str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--compile")
-        for command in ((python, "-m", "venv", str(home)), (*pip, "-r", str(REQUIREMENTS / f"{name}.txt"))):
+        for command in ((python, "-m", "venv", str(home)), (*pip, "-r", str(requirements))):
             subprocess.run(command, check=True, env=environment)
 
     return install

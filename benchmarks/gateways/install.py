@@ -31,7 +31,7 @@ def main(words: Sequence[str]) -> int:
         home = options.peers_dir.absolute() / gateway.name
         if gateway.install is None or gateway.name not in (options.names or installable):
             continue
-        if gateway.version(home) is None:
+        if gateway.version(home) is None or not home.exists():
             print(f"installing {gateway.name}", flush=True)
             try:
                 gateway.install(home)

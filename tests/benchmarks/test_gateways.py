@@ -1,5 +1,6 @@
 """Each gateway is told what it needs to know; ours takes the path that its name says."""
 
+import sys
 import tomllib
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def test_a_gateway_is_told_its_port_and_where_upstream_is(name: str, tmp_path: P
     told = " ".join((*launch.argv, *launch.env.values(), *(value for _, value in launch.headers), *written))
     assert "18080" in told
     assert "127.0.0.1:19090" in told
+
+
+def test_ours_runs_with_what_it_needs_alone_where_that_was_installed(tmp_path: Path) -> None:
+    assert callboard.relay(site(tmp_path)).argv[0] == sys.executable
+    installed = tmp_path / callboard.RELAY / "bin" / "python"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    for launch in (callboard.relay, callboard.actors):
+        assert launch(site(tmp_path)).argv[0] == str(installed)
 
 
 @pytest.mark.parametrize("model", MODELS)

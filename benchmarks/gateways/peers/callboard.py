@@ -1,4 +1,8 @@
-"""Callboard itself, twice: passing requests on, and running each through an Assistant."""
+"""Callboard itself, twice: passing requests on, and running each through an Assistant.
+
+It runs with what it needs and nothing else, where such an environment was installed: packages that only tests
+need would be imported by others which look for them, and weigh.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import callboard
-from benchmarks.gateways.gateway import Gateway, Launch, Site
+from benchmarks.gateways.gateway import Gateway, Launch, Site, install_listed
 from benchmarks.gateways.scenarios import GROWTH_MODELS, MODELS
 
 RELAY, ABOUT_RELAY = "callboard", "Callboard, relay"
 ACTORS, ABOUT_ACTORS = "callboard-actors", "Callboard, actor path"
 PACKAGE = Path(callboard.__file__).parent
+NEEDED = PACKAGE.parents[1] / "requirements" / "runtime.txt"
 
 CONFIG = """\
 [server]
@@ -63,6 +68,12 @@ provider = "spare"
 """
 
 
+def interpreter(peers: Path) -> str:
+    """That of the environment with what Callboard needs and nothing else, where there is one; else ours."""
+    own = peers / RELAY / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
 def _version(_home: Path) -> str | None:
     compileall.compile_dir(PACKAGE, quiet=1)
     try:
@@ -80,7 +91,8 @@ def _launch(site: Site, *, more: str = "", end: str = "", words: Sequence[str] =
     )
     models = "".join(MODEL.format(name=name, more=more) for name in (*MODELS, *GROWTH_MODELS))
     file = site.write("callboard.toml", head + models + end)
-    command = (sys.executable, "-m", "callboard.cli.main", "serve", *words, "--config", file)
+    python = interpreter(site.home.parent)
+    command = (python, "-m", "callboard.cli.main", "serve", *words, "--config", file)
     return Launch(argv=command, env={"PYTHONPATH": str(PACKAGE.parent)}, responses="/v1/responses")
 
 
@@ -126,6 +138,6 @@ def with_workers(count: int) -> Gateway:
 
 
 GATEWAYS = (
-    Gateway(name=RELAY, about=ABOUT_RELAY, version=_version, launch=relay),
+    Gateway(name=RELAY, about=ABOUT_RELAY, version=_version, launch=relay, install=install_listed(NEEDED)),
     Gateway(name=ACTORS, about=ABOUT_ACTORS, version=_version, launch=actors),
 )
