@@ -7,6 +7,7 @@ import pytest
 from msgspec import Raw
 
 import callboard
+from callboard.actors.assistant import Assistant
 from callboard.actors.rate_limiter import Accounts
 from callboard.domain.block import TextBlock, ToolUseBlock
 from callboard.domain.delta import BlockStarted, GenerationStarted, GenerationStopped, TextDelta
@@ -58,6 +59,24 @@ async def test_an_assistant_answers() -> None:
     assert reply.text == "Paris."
     assert reply.stop_reason == "end_turn"
     assert reply.usage.output_tokens == 1
+
+
+async def test_nobody_is_refused_for_asking_in_the_same_instant_as_many_others() -> None:
+    crowd = Assistant.mailbox.capacity + 50
+    answered = 0
+    limits = {"limits": {"requests_per_minute": 10 * crowd, "parallel": crowd}}
+    script = Script(replies=replies([Text(text="yes")]).replies, then="repeat")
+
+    async def ask(runtime: Runtime) -> None:
+        nonlocal answered
+        await runtime.ask("default", "hi")
+        answered += 1
+
+    with anyio.fail_after(30):
+        async with company(Stage(demo=script), config=limits) as runtime, anyio.create_task_group() as tasks:
+            for _ in range(crowd):
+                tasks.start_soon(ask, runtime)
+    assert answered == crowd
 
 
 async def test_a_tool_runs_and_its_result_reaches_the_model() -> None:

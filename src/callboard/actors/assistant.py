@@ -37,7 +37,6 @@ from callboard.kernel import (
     Context,
     MailboxSpec,
     Notice,
-    Overflow,
     Request,
     Restart,
     StreamRequest,
@@ -119,7 +118,8 @@ class Assistant(Actor[_Message]):
     Its state is its description and the turns that are live, and of those what is kept is in the store.
     """
 
-    mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1024, overflow=Overflow.REJECT)
+    # Whoever asks in the same instant as a thousand others waits: how many may ask is bounded at the doors.
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1024)
 
     def __init__(self, spec: AssistantSpec, cast: Cast) -> None:
         self._spec = spec
