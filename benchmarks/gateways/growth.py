@@ -17,7 +17,8 @@ from benchmarks.gateways.scenarios import OPEN_STREAMS, SCENARIO, Scenario, open
 
 MODELS = (10, 1_000)
 WORKERS = (1, 2)
-OPENED_PER_S = 1_000
+OPENED_PER_S = 1_500
+"""They are connected at once, and a server waits 10 s for a request."""
 OPEN_PATIENCE_S = 60
 POLL_S = 0.1
 SETTLE_S = 1.0
