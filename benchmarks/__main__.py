@@ -10,7 +10,18 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-MICRO = ("ask", "messages", "grant", "wire", "http_client", "limiter", "log", "store", "mcp_tools")
+MICRO = (
+    "ask",
+    "messages",
+    "grant",
+    "wire",
+    "http_client",
+    "limiter",
+    "log",
+    "store",
+    "store_growth",
+    "mcp_tools",
+)
 KEPT = Path(__file__).parents[1] / ".bench" / "micro.txt"
 """What the last run of all has printed."""
 
