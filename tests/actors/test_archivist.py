@@ -8,6 +8,7 @@ from functools import partial
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from callboard.actors.archivist import LARGEST_GROUP, Archivist, Commit
 from callboard.errors import ActorFailed, AlreadyExists, CallboardError, StoreUnavailable
@@ -56,6 +57,16 @@ async def archivist(store: SlowStore) -> AsyncIterator[tuple[ActorRef[Archivist]
 
 def commit(name: str) -> Commit:
     return Commit(changes=(begin(name),))
+
+
+async def test_who_asks_a_moment_later_comes_along() -> None:
+    store = SlowStore()
+    store.open.set()
+    async with archivist(store) as (ref, _), anyio.create_task_group() as tasks:
+        tasks.start_soon(ref.ask, commit("resp_1"))
+        await checkpoint()
+        tasks.start_soon(ref.ask, commit("resp_2"))
+    assert store.groups == [2]
 
 
 async def test_a_commit_is_answered_when_the_store_has_done_it_and_not_before() -> None:
