@@ -126,6 +126,8 @@ class Session:
             return
         with suppress(httpx2.TransportError):
             answer = await client.post("/v1/responses", json={**self._body(key), "background": True})
+            if is_leaving(answer):
+                return
             assert answer.status_code == 200, answer.text
             known = Known(answer.json()["id"], key)
             self.known.append(known)
@@ -194,9 +196,17 @@ async def read_into(
     seen = b""
     with suppress(httpx2.TransportError):
         async with client.stream(method, path, json=body) as answer:
-            assert answer.status_code == 200, await answer.aread()
+            if answer.status_code != 200:
+                await answer.aread()
+                assert is_leaving(answer), answer.text
+                return
             async for piece in answer.aiter_raw():
                 seen += piece
     known.seen += seen[: seen.rfind(b"\n\n") + 2] if b"\n\n" in seen else b""
     if not known.id and known.seen:
         known.id = json.loads(known.seen.split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
+
+
+def is_leaving(answer: httpx2.Response) -> bool:
+    """Whether a server that was told to stop says that it takes nothing more."""
+    return answer.status_code == 503 and "shutting down" in answer.text
