@@ -185,6 +185,8 @@ async def test_a_later_call_of_the_same_name_is_a_call_of_its_own(ledger: Path) 
         ({"always": {"tool_names": ["free"]}}, ["free", "note"]),
         ({"never": {"tool_names": ["note"]}}, ["free", "note"]),
         ({"never": {"read_only": True}}, ["free", "note"]),
+        ({"never": {"read_only": True, "tool_names": ["free"]}}, ["free", "note"]),
+        ({"always": {"tool_names": []}}, ["note"]),
         ({"always": {"read_only": False}}, ["free", "note"]),
         ({}, ["note"]),
     ],

@@ -153,7 +153,12 @@ def _approval(wanted: str | RequireApproval | None) -> ApprovalPolicy:
     if isinstance(wanted, RequireApproval):
         # What a filter by the server's own word would spare waits; what it would have wait is not known, so
         # everything does.
-        always = () if wanted.always is None else wanted.always.tool_names or ("*",)
-        never = None if wanted.never is None else wanted.never.tool_names or ()
+        always = () if wanted.always is None else _named(wanted.always, otherwise=("*",))
+        never = None if wanted.never is None else _named(wanted.never, otherwise=())
         return ApprovalPolicy(always=always, never=never)
     return ApprovalPolicy(always=("*",) if wanted == _ALWAYS else ())
+
+
+def _named(tools: ToolNames, *, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """The tools that are meant, where they are named and nothing else is said of them."""
+    return otherwise if tools.tool_names is None or tools.read_only is not None else tools.tool_names
