@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from callboard.config.problems import KeyPath
+from callboard.config.urls import NO_URL, parts_of
 from callboard.secret import Secret
 
 # RFC 6749, appendix A: client_id and client_secret are *VSCHAR; of a scope's NQCHAR we leave out the quote.
@@ -88,13 +89,9 @@ def _mismatched(oauth: McpOAuthConfig) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _issuer_fault(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        fits = parts.port is None or parts.port > 0
-    except ValueError:
-        return "not a URL"
-    if not url.isprintable() or not url.isascii() or " " in url or not parts.hostname or not fits:
-        return "not a URL"
+    parts = parts_of(url)
+    if parts is None or parts.hostname is None:
+        return NO_URL
     if parts.query or parts.fragment or "@" in parts.netloc:
         return "expected URLs without a query, a fragment or a user"
     near = "." not in parts.hostname or _is_address(parts.hostname)

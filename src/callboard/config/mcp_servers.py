@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -19,6 +18,7 @@ from callboard.config.expansion import expand_tree
 from callboard.config.mcp_oauth import McpOAuthConfig, oauth_faults
 from callboard.config.problems import KeyPath, Problem, Source, one_line
 from callboard.config.tables import build, check_table
+from callboard.config.urls import NO_URL, parts_of
 from callboard.domain.sampling import SamplingPolicy
 from callboard.secret import Secret
 
@@ -228,13 +228,9 @@ def _unasked(raw: Mapping[str, object]) -> list[str]:
 
 def url_fault(url: str) -> str | None:
     """What is wrong with a server's URL, never repeating it: it may hold a secret."""
-    try:
-        parts = urlsplit(url)
-        fits = parts.port is None or parts.port > 0
-    except ValueError:
-        return "not a URL"
-    if not url.isprintable() or not url.isascii() or " " in url or not parts.hostname or not fits:
-        return "not a URL"
+    parts = parts_of(url)
+    if parts is None:
+        return NO_URL
     if parts.scheme not in {"http", "https"}:
         return "expected a URL that begins with http:// or https://"
     if parts.fragment:
