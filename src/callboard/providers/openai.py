@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from ipaddress import ip_address
 from typing import ClassVar, Literal, Protocol
 
 import anyio
@@ -24,7 +23,7 @@ from callboard.providers.handler import ForwardedRequest, ProviderCall
 from callboard.providers.openai_conversions import OpenAIConversions
 from callboard.providers.rate_limit_headers import RateLimitHeaders, parse_rate_limits
 from callboard.providers.settings import ProviderSettings, options_as
-from callboard.transport.guard import DialGuard
+from callboard.transport.guard import DialGuard, looks_private
 from callboard.transport.http import HttpClient, HttpRequest, HttpResponse
 from callboard.transport.outgoing import parse_url
 from callboard.transport.pooled import PooledClient
@@ -343,14 +342,5 @@ def _guard(settings: ProviderSettings, url: str) -> DialGuard:
         raise ConfigurationError(f"provider {settings.name!r}: base_url: {error}") from error
     private = settings.allow_private
     if private is None:
-        private = _shows_that_it_is_private(origin.host)
+        private = looks_private(origin.host)
     return DialGuard().also_allowing(origin.host, origin.port) if private else DialGuard()
-
-
-def _shows_that_it_is_private(host: str) -> bool:
-    """A literal address, or a name without a dot, which no public name is."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return "." not in host
-    return True

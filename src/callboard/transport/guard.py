@@ -114,6 +114,11 @@ def may_dial(address: str, *, private: bool) -> bool:
     return parsed in _GLOBAL_UNICAST and parsed.is_global
 
 
+def looks_private(host: str) -> bool:
+    """Whether a host may be by its looks: an address, or a name without a dot, which no public one is."""
+    return "." not in host or _is_address(host)
+
+
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

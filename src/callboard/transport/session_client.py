@@ -10,7 +10,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from ipaddress import ip_address
 
 import anyio
 import httpcore2
@@ -18,7 +17,7 @@ import httpx2
 from httpx2 import Auth, Request, Response
 
 from callboard.errors import UpstreamError
-from callboard.transport.guard import DialGuard
+from callboard.transport.guard import DialGuard, looks_private
 from callboard.transport.network import GuardedNetwork
 
 __all__ = [
@@ -99,8 +98,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._origins = frozenset(_origin(url) for url in urls)
         guard = DialGuard()
         for _, host, port in self._origins:
-            shown = "." not in host or _is_address(host)
-            if shown if allow_private is None else allow_private:
+            if looks_private(host) if allow_private is None else allow_private:
                 guard = guard.also_allowing(host, port)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
@@ -185,14 +183,6 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int]:
 def _named(url: httpx2.URL) -> str:
     """A URL's origin as one writes it."""
     return str(url.copy_with(userinfo=b"", path="/", query=None, fragment=None)).rstrip("/")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @contextmanager
