@@ -24,12 +24,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.gateways.__main__ import PEERS
 from benchmarks.gateways.cells import table
 from benchmarks.gateways.gateway import Gateway
-from benchmarks.gateways.loader import running_upstream
-from benchmarks.gateways.machine import this_machine
-from benchmarks.gateways.measure import Bench, put_load, running
-from benchmarks.gateways.native import CannotMeasureError, build
+from benchmarks.gateways.measure import bench_of, put_load, running
+from benchmarks.gateways.native import CannotMeasureError
 from benchmarks.gateways.peers.callboard import with_actors, with_models
 from benchmarks.gateways.scenarios import Scenario
 
@@ -64,30 +63,22 @@ def profiled(gateway: Gateway, seconds: float) -> str:
     """The table of one path."""
     if shutil.which(SAMPLER) is None:
         raise CannotMeasureError(f"{SAMPLER} is not on the path; it can be had from PyPI")
-    machine = this_machine()
-    binaries = build("upstream"), build("load")
-    with running_upstream(binaries[0], machine.load_core) as upstream:
-        bench = Bench(
-            upstream=upstream,
-            load_binary=binaries[1],
-            machine=machine,
-            scenarios=(),
-            seconds=seconds,
-            peers=Path(),
-            say=lambda _: None,
-        )
-        with running(bench, gateway) as target, tempfile.TemporaryDirectory() as folder:
-            process = target.process
-            assert process is not None
-            before = process.cpu_s()
-            load = put_load(bench, target, SCENARIO)
-            request_us = (process.cpu_s() - before) / max(1, load.total_requests) * 1e6
-            stacks = Path(folder) / "stacks"
-            watching = threading.Thread(target=_watch, args=(process.pid, stacks, 0.8 * seconds))
-            watching.start()
-            put_load(bench, target, SCENARIO)
-            watching.join()
-            found = places(stacks.read_text())
+    with (
+        bench_of(seconds, PEERS) as bench,
+        running(bench, gateway) as target,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        process = target.process
+        assert process is not None
+        before = process.cpu_s()
+        load = put_load(bench, target, SCENARIO)
+        request_us = (process.cpu_s() - before) / max(1, load.total_requests) * 1e6
+        stacks = Path(folder) / "stacks"
+        watching = threading.Thread(target=_watch, args=(process.pid, stacks, 0.8 * seconds))
+        watching.start()
+        put_load(bench, target, SCENARIO)
+        watching.join()
+        found = places(stacks.read_text())
     return table(
         [f"{gateway.about}: {request_us:.0f} us of CPU a request", "share", "us"],
         [[place, f"{share:.1%}", f"{share * request_us:.1f}"] for place, share in ordered(found)],

@@ -22,16 +22,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from pathlib import Path
 
 from msgspec import Struct
 
+from benchmarks.gateways.__main__ import PEERS
 from benchmarks.gateways.cells import NOTHING, table
 from benchmarks.gateways.growth import held_open
-from benchmarks.gateways.loader import running_upstream
-from benchmarks.gateways.machine import this_machine
-from benchmarks.gateways.measure import Bench, Target, put_load, running
-from benchmarks.gateways.native import CannotMeasureError, build
+from benchmarks.gateways.measure import Bench, Target, bench_of, put_load, running
+from benchmarks.gateways.native import CannotMeasureError
 from benchmarks.gateways.peers.callboard import with_actors
 from benchmarks.gateways.processes import Process, raise_open_files
 from benchmarks.gateways.scenarios import Scenario, open_stream
@@ -93,18 +91,7 @@ def report(rows: Sequence[Row]) -> str:
 
 def measured(rounds: int, seconds: float, streams: int) -> Iterator[Row]:
     """Every row of the table, as it is measured."""
-    machine = this_machine()
-    binaries = build("upstream"), build("load")
-    with _reading_on(machine.load_core), running_upstream(binaries[0], machine.load_core) as upstream:
-        bench = Bench(
-            upstream=upstream,
-            load_binary=binaries[1],
-            machine=machine,
-            scenarios=(),
-            seconds=seconds,
-            peers=Path(),
-            say=lambda _: None,
-        )
+    with bench_of(seconds, PEERS) as bench, _reading_on(bench.machine.load_core):
         with running(bench, GATEWAY) as target:
             for chunks in (SHORT, LONG):
                 yield _compared(bench, target, chunks, rounds)

@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.gateways.gateway import Gateway, Launch, Site
-from benchmarks.gateways.loader import Load, Upstream, run_load
-from benchmarks.gateways.machine import Machine
-from benchmarks.gateways.native import CannotMeasureError
+from benchmarks.gateways.loader import Load, Upstream, run_load, running_upstream
+from benchmarks.gateways.machine import Machine, this_machine
+from benchmarks.gateways.native import CannotMeasureError, build
 from benchmarks.gateways.processes import Process, core_busy_s, free_port
 from benchmarks.gateways.results import Sample, Start
 from benchmarks.gateways.scenarios import SCENARIO, SCENARIOS, Scenario
@@ -45,6 +45,23 @@ class Bench(Struct, frozen=True, kw_only=True):
     seconds: float
     peers: Path
     say: Callable[[str], None]
+
+
+@contextmanager
+def bench_of(seconds: float, peers: Path) -> Iterator[Bench]:
+    """A bench for a few measurements by themselves, with an upstream of its own."""
+    machine = this_machine()
+    upstream_binary, load_binary = build("upstream"), build("load")
+    with running_upstream(upstream_binary, machine.load_core) as upstream:
+        yield Bench(
+            upstream=upstream,
+            load_binary=load_binary,
+            machine=machine,
+            scenarios=(),
+            seconds=seconds,
+            peers=peers,
+            say=lambda _: None,
+        )
 
 
 class Target(Struct, frozen=True, kw_only=True):
