@@ -23,7 +23,6 @@ from callboard.store import AppendEvents, Change, DeleteResponse, EndResponse, S
 LARGEST_GROUP = 256
 """Commits that are synced together at most, and as many as gather meanwhile."""
 
-
 MOMENTS = 2
 """Turns of the event loop in which others who are about to commit may come along: waking the store's thread
 costs as much as a tenth of a response."""
