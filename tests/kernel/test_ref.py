@@ -145,6 +145,84 @@ async def test_a_deadline_of_the_asker_raises_there_and_cancels_the_work() -> No
             assert await system.ref(child).ask(Add()) == 1
 
 
+async def test_a_shielded_ask_is_answered_though_its_asker_is_cancelled() -> None:
+    desk = Desk()
+    child = desk.child()
+    seen: list[int] = []
+    with anyio.fail_after(5):
+        async with open_system(Supervisor(name="root", children=(child,))) as system:
+            ref = system.ref(child)
+
+            async def ask() -> None:
+                seen.append(await ref.ask_shielded(Work()))
+                await anyio.sleep_forever()
+
+            async with anyio.create_task_group() as leaving:
+                leaving.start_soon(ask)
+                await anyio.wait_all_tasks_blocked()
+                leaving.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await anyio.wait_all_tasks_blocked()
+                    assert seen == []
+                    desk.gate.set()
+    assert seen == [0]
+    assert "work cancelled" not in desk.log
+
+
+async def test_a_shielded_ask_waits_for_room_though_its_asker_is_cancelled() -> None:
+    desk = Desk()
+    child = desk.child(mailbox=WAITS_AT_ONE)
+    seen: list[int] = []
+    with anyio.fail_after(5):
+        async with open_system(Supervisor(name="root", children=(child,))) as system:
+            ref = system.ref(child)
+
+            async def ask() -> None:
+                seen.append(await ref.ask_shielded(Add(amount=7)))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ref.ask, Hold())
+                await anyio.wait_all_tasks_blocked()
+                await ref.tell(Bump())
+                async with anyio.create_task_group() as leaving:
+                    leaving.start_soon(ask)
+                    await anyio.wait_all_tasks_blocked()
+                    leaving.cancel_scope.cancel()
+                    desk.gate.set()
+    assert seen == [8]
+
+
+async def test_a_shielded_ask_knows_no_deadline() -> None:
+    desk = Desk()
+    child = desk.child()
+    seen: list[int] = []
+    with anyio.fail_after(5):
+        async with open_system(Supervisor(name="root", children=(child,))) as system:
+
+            async def ask() -> None:
+                with anyio.move_on_after(0) as scope:
+                    seen.append(await system.ref(child).ask_shielded(Work()))
+                    await anyio.lowlevel.checkpoint()
+                assert scope.cancelled_caught
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await anyio.wait_all_tasks_blocked()
+                desk.gate.set()
+    assert seen == [0]
+
+
+async def test_a_shielded_ask_fails_with_what_failed_it() -> None:
+    child = Desk().child()
+    with anyio.fail_after(5):
+        async with open_system(Supervisor(name="root", children=(child,))) as system:
+            ref = system.ref(child)
+            with pytest.raises(Declined):
+                await ref.ask_shielded(Decline())
+            with pytest.raises(ActorFailed):
+                await ref.ask_shielded(Crash())
+
+
 async def test_a_notice_told_from_a_cancelled_block_is_delivered() -> None:
     child = Desk().child()
     with anyio.fail_after(5):

@@ -1,10 +1,12 @@
 """callboard.kernel.reply: an answer comes once, from whoever is first."""
 
+import asyncio
+
 import anyio
 import pytest
 
 from callboard.kernel import Channel
-from callboard.kernel.reply import Reply, StreamReply
+from callboard.kernel.reply import LastingReply, Reply, StreamReply
 from callboard.kernel.signal import choose_signals
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +78,77 @@ async def test_an_error_that_comes_with_the_cancellation_gives_way_to_it() -> No
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
             reply.fail(ValueError("too late"))
+
+
+class Outcome:
+    """What an asker who does not leave has seen: the answer, and whether it was cancelled all the same."""
+
+    def __init__(self) -> None:
+        self.reply: LastingReply[int] = LastingReply(choose_signals())
+        self.seen: list[object] = []
+
+    async def ask(self) -> None:
+        try:
+            self.seen.append(await self.reply.wait())
+        except ValueError as error:
+            self.seen.append(str(error))
+        await anyio.lowlevel.checkpoint()
+        self.seen.append("never cancelled")
+
+
+@pytest.mark.parametrize("answered", ["later", "at once"])
+async def test_one_who_does_not_leave_sees_the_value_and_is_cancelled_then(answered: str) -> None:
+    outcome = Outcome()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outcome.ask)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+            if answered == "later":
+                with anyio.CancelScope(shield=True):
+                    await anyio.wait_all_tasks_blocked()
+                assert outcome.seen == []
+            assert outcome.reply.succeed(7)
+
+    assert outcome.seen == [7]
+    assert not outcome.reply.gone
+
+
+@pytest.mark.parametrize("answered", ["later", "at once"])
+async def test_one_who_does_not_leave_sees_an_error_too(answered: str) -> None:
+    outcome = Outcome()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outcome.ask)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+            if answered == "later":
+                with anyio.CancelScope(shield=True):
+                    await anyio.wait_all_tasks_blocked()
+            assert outcome.reply.fail(ValueError("why"))
+
+    assert outcome.seen == ["why"]
+    assert not outcome.reply.gone
+
+
+async def test_one_who_does_not_leave_is_answered_once() -> None:
+    reply: LastingReply[int] = LastingReply(choose_signals())
+
+    assert (reply.succeed(1), reply.succeed(2), reply.fail(ValueError())) == (True, False, False)
+    with anyio.fail_after(5):
+        assert await reply.wait() == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_cancels_without_a_scope_is_not_waited_out(anyio_backend: str) -> None:
+    outcome = Outcome()
+    task = asyncio.create_task(outcome.ask())
+    await anyio.wait_all_tasks_blocked()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError), anyio.fail_after(5):
+        await task
+    assert (outcome.seen, outcome.reply.gone) == ([], True)
 
 
 @pytest.mark.parametrize("end", ["succeed", "fail", "abandon"])

@@ -26,7 +26,8 @@ def check(scenario: Scenario, record: Record) -> None:
     """Hold ``record`` against every oracle."""
     every_sender_ends_once(record)
     messages_are_conserved(scenario, record)
-    no_ask_outlives_its_deadline(record)
+    no_ask_outlives_its_deadline(scenario, record)
+    nobody_leaves_who_is_shielded(scenario, record)
     nobody_works_for_those_who_left(record)
     restarts_stay_within_intensity(scenario, record)
     starts_are_in_order(record)
@@ -58,10 +59,18 @@ def messages_are_conserved(scenario: Scenario, record: Record) -> None:
     assert record.told == record.heard + buried, "a notice was lost"
 
 
-def no_ask_outlives_its_deadline(record: Record) -> None:
-    """In virtual time the end comes exactly at the deadline, at the latest."""
+def no_ask_outlives_its_deadline(scenario: Scenario, record: Record) -> None:
+    """In virtual time the end comes exactly at the deadline, at the latest, but for shielded asks."""
+    shielded = _shielded(scenario)
     for ended in record.ended:
-        assert ended.ended <= ended.deadline + 1e-9, ended
+        assert ended.ended <= ended.deadline + 1e-9 or ended.number in shielded, ended
+
+
+def nobody_leaves_who_is_shielded(scenario: Scenario, record: Record) -> None:
+    """A shielded ask ends with an answer, or with the reason why there is none."""
+    shielded = _shielded(scenario)
+    for ended in record.ended:
+        assert ended.outcome is not Outcome.GONE or ended.number not in shielded, ended
 
 
 def nobody_works_for_those_who_left(record: Record) -> None:
@@ -134,6 +143,14 @@ def nothing_is_alive(record: Record) -> None:
     assert not record.violations
     assert record.alive == 0
     assert record.working == 0
+
+
+def _shielded(scenario: Scenario) -> frozenset[int]:
+    return frozenset(
+        operation.number
+        for operation in scenario.operations
+        if operation.shielded and operation.kind is Kind.ASK
+    )
 
 
 def _unfinished(event: Restarted, up: dict[str, bool]) -> bool:

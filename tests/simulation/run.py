@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -79,12 +80,17 @@ class _Evening:
         began, record = anyio.current_time(), self.record
         deadline = math.inf if operation.deadline is None else began + operation.deadline
         record.begun.append(operation.number)
-        outcome = Outcome.GONE
+        outcomes: list[Outcome] = []
+
+        async def listen() -> None:
+            outcomes.append(await self.outcome(operation, ref))
+
         with anyio.CancelScope(deadline=deadline):
             if operation.cancelled_after is None:
-                outcome = await self.outcome(operation, ref)
+                await listen()
             else:
-                outcome = await self.cancelled(operation, ref, operation.cancelled_after)
+                await _cancelled(listen, operation.cancelled_after)
+        outcome = outcomes[0] if outcomes else Outcome.GONE
         record.write(f"{operation.number} ended {outcome.value}")
         record.ended.append(
             Ended(
@@ -96,24 +102,12 @@ class _Evening:
             )
         )
 
-    async def cancelled(self, operation: Operation, ref: ActorRef[Player], after: float) -> Outcome:
-        outcome = Outcome.GONE
-        async with anyio.create_task_group() as tasks:
-
-            async def cancel() -> None:
-                await anyio.sleep(after)
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(cancel)
-            outcome = await self.outcome(operation, ref)
-            tasks.cancel_scope.cancel()
-        return outcome
-
     async def outcome(self, operation: Operation, ref: ActorRef[Player]) -> Outcome:
         try:
             match operation.kind:
                 case Kind.ASK:
-                    answer = await ref.ask(Play(operation=operation))
+                    ask = ref.ask_shielded if operation.shielded else ref.ask
+                    answer = await ask(Play(operation=operation))
                     assert answer == operation.number
                 case Kind.TELL:
                     await ref.tell(Hear(operation=operation))
@@ -136,3 +130,15 @@ class _Evening:
                     return Outcome.GONE
         assert seen == operation.items, "a stream that ended well lacks events"
         return Outcome.VALUE
+
+
+async def _cancelled(work: Callable[[], Awaitable[None]], after: float) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def cancel() -> None:
+            await anyio.sleep(after)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(cancel)
+        await work()
+        tasks.cancel_scope.cancel()

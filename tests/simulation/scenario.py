@@ -71,6 +71,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None
     cancelled_after: float | None
     leaves_after: int | None  # for a stream: how many events the consumer takes
+    shielded: bool  # for an ask: its answer is waited for, whatever cancels its sender
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +159,7 @@ class _Maker:
             deadline=rng.choice((None, None, 0.05, 0.5, 3.0)),
             cancelled_after=rng.choice((None, None, None, 0.0, 0.1, 1.0)),
             leaves_after=rng.choice((None, None, 0, 2)),
+            shielded=self.quick is not None and self.quick.random() < 0.25,
         )
 
     def hurried(self, deed: Deed) -> Deed:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Generic, TypeVar
 
+import anyio
 from anyio import WouldBlock
 from anyio.lowlevel import checkpoint
 
 from callboard.kernel.envelope import Envelope
 from callboard.kernel.mailbox import STREAK
-from callboard.kernel.reply import Reply
+from callboard.kernel.reply import LastingReply, Reply
 from callboard.kernel.request import Notice, Request, StreamRequest
 from callboard.kernel.slot import Slot
 from callboard.kernel.stream import EventStream
@@ -118,6 +120,21 @@ class ActorRef(Generic[A]):
             if not reply.outlives(cancellation):
                 raise
         return reply.result()
+
+    async def ask_shielded(self, request: Request[A, R]) -> R:
+        """As `ask`, but the answer is waited for even when the asker is cancelled meanwhile.
+
+        For what must not be left in doubt: whoever asks knows afterwards what came of it, and is cancelled at
+        the next checkpoint. This is none, so a loop of such asks needs another. No deadline travels with the
+        request, and it is never decided in place.
+        """
+        slot = self._slot
+        reply: LastingReply[R] = LastingReply(slot.environment.signals)
+        envelope = Envelope(request, reply, current_trace(), math.inf)
+        if not slot.post(envelope):
+            with anyio.CancelScope(shield=True):
+                await slot.wait_for_place(envelope)
+        return await reply.wait()
 
     def ask_now(self, request: Request[A, R]) -> R:
         """Send ``request`` if the answer can be had in this very step; for use in `Decider.decide`.
