@@ -343,10 +343,10 @@ class LiveTurn:
         produced, now_s = state.produced, int(self._company.now_s())
         asked = [ApprovalAsked(call=call) for call in turn.waiting(state) if call.id not in self._asked]
         if recorder is not None:
-            recorder.add((*asked, last))
             self._meter.finished_at_s = now_s
             complete = is_complete(finish.stop_reason, (block for each in produced for block in each.content))
-            await recorder.end("completed" if complete else "incomplete", produced, now_s, self._thread)
+            status: Status = "completed" if complete else "incomplete"
+            await recorder.end((*asked, last), status, produced, now_s, self._thread)
         elif self._thread is not None:
             await self._thread.commit((), produced, now_s)
         if finish.reason == "client_tools" and len(produced) > 1 and not order.servers:
@@ -370,12 +370,12 @@ class LiveTurn:
             return  # it can go on from where its log stands
         stopped = self._order.stopped
         why = stopped() if cancelled and stopped is not None else None if cancelled else error
-        recorder.add((TurnBroken(why="cancelled") if why is None else broken(why),))
+        last = TurnBroken(why="cancelled") if why is None else broken(why)
         produced = () if state is None else state.produced
         status: Status = "cancelled" if why is None else "failed"
         with anyio.move_on_after(LAST_WRITE_S, shield=True):
             try:
-                await recorder.end(status, produced, int(self._company.now_s()))
+                await recorder.end((last,), status, produced, int(self._company.now_s()))
             except (Conflict, NotFound):
                 pass  # somebody else has ended it, or deleted it, and that is why we are here
             except CallboardError as unwritten:

@@ -10,9 +10,10 @@ its end, neither here nor where it is read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from msgspec.structs import replace
 
 from callboard.actors.archivist import Archivist, Commit
@@ -65,7 +66,8 @@ class Recorder:
         self._under_way: list[Segment] = []
         self._besides: tuple[Change, ...] = ()
         self._more: anyio.Event | None = None
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._writing = False
+        self._written: anyio.Event | None = None
 
     def add(self, events: Iterable[LogEvent]) -> None:
         """Log ``events`` behind those before them."""
@@ -113,9 +115,9 @@ class Recorder:
             UnknownResponse: Somebody has deleted it.
             Conflict: What else was to be committed cannot be, and nothing was.
         """
-        async with self._turn:
-            if self._waiting or self._full or self._besides or not self.stored:
-                await self._commit(self._next())
+        await self._wait_for_others()
+        if self._waiting or self._full or self._besides or not self.stored:
+            await self._commit(self._next())
 
     async def keep_up(self) -> None:
         """Make events durable as they come, several at a time where they come fast, until cancelled."""
@@ -127,14 +129,19 @@ class Recorder:
 
     async def end(
         self,
+        events: Iterable[LogEvent],
         status: Status,
         produced: tuple[Message, ...],
         finished_at_s: int,
         thread: Thread | None = None,
     ) -> None:
-        """End the response together with what was added last.
+        """End the response together with its last events.
+
+        They are added here: where they were written by themselves, a process that died before the end was
+        would leave a log with an end, of a response without.
 
         Args:
+            events: The last ones, which tell of the end.
             status: How it ended.
             produced: What it added.
             finished_at_s: Seconds since the epoch.
@@ -142,28 +149,34 @@ class Recorder:
 
         Raises: as `settle`.
         """
-        async with self._turn:
-            segments = self._segments()
-            changes: list[Change]
-            if self.stored:
-                last = segments.pop() if segments else None
-                end = EndResponse(
-                    response_id=self._record.id,
-                    expected_version=last.first if last else self._version,
-                    segment=last,
-                    status=status,
-                    produced=produced,
-                    finished_at_s=finished_at_s,
-                )
-                changes = [*self._appended(segments), end]
-            else:
-                record = replace(self._record, status=status, produced=produced, finished_at_s=finished_at_s)
-                changes = [BeginResponse(record=record, segments=tuple(segments))]
+        await self._wait_for_others()
+        before = list(self._waiting), list(self._full), self._version
+        self.add(events)
+        segments = self._segments()
+        changes: list[Change]
+        if self.stored:
+            last = segments.pop() if segments else None
+            end = EndResponse(
+                response_id=self._record.id,
+                expected_version=last.first if last else self._version,
+                segment=last,
+                status=status,
+                produced=produced,
+                finished_at_s=finished_at_s,
+            )
+            changes = [*self._appended(segments), end]
+        else:
+            record = replace(self._record, status=status, produced=produced, finished_at_s=finished_at_s)
+            changes = [BeginResponse(record=record, segments=tuple(segments))]
+        try:
             if thread is None:
                 await self._commit(changes)
             else:
-                await self._write(lambda: thread.commit(changes, produced, finished_at_s))
-            self.ended = True
+                await self._write(_shielded(thread.commit(changes, produced, finished_at_s)))
+        except CallboardError:
+            self._waiting, self._full, self._version = before  # another end may come of it
+            raise
+        self.ended = True
 
     def let_go(self, adrift: Adrift) -> None:
         """Say so where the response is left as it stands, for somebody to take it up."""
@@ -172,20 +185,34 @@ class Recorder:
         elif self.stored:
             adrift.let_go(self._record.id)
 
-    async def _commit(self, changes: list[Change]) -> None:
-        await self._write(lambda: self._archivist.ask(Commit(changes=tuple(changes))))
+    async def _wait_for_others(self) -> None:
+        """Return when nobody writes, in the very step in which the caller may begin to.
 
-    async def _write(self, commit: Callable[[], Awaitable[None]]) -> None:
-        self.stored = True
+        A lock would do, but costs as much again as the asking: it looks up the running task three times.
+        """
+        await checkpoint_if_cancelled()  # writing is no place where a cancellation shows
+        while self._writing:
+            if self._written is None:
+                self._written = anyio.Event()
+            await self._written.wait()
+
+    async def _commit(self, changes: list[Change]) -> None:
+        await self._write(self._archivist.ask_shielded(Commit(changes=tuple(changes))))
+
+    async def _write(self, commit: Awaitable[None]) -> None:
+        self.stored = self._writing = True
         try:
             # Whoever leaves meanwhile waits too: what comes next has to know whether this is in the log.
-            with anyio.CancelScope(shield=True):
-                await commit()
+            await commit
         except CallboardError:
             self._full[:0] = self._under_way
             raise
         finally:
             self._under_way = []
+            self._writing = False
+            if self._written is not None:
+                self._written.set()
+                self._written = None
 
     def _next(self) -> list[Change]:
         segments = self._segments()
@@ -222,6 +249,11 @@ class Recorder:
         del self._waiting[:LONGEST_SEGMENT]
         self._full.append(Segment(first=self._version, count=len(events), payload=encode_events(events)))
         self._version += len(events)
+
+
+async def _shielded(commit: Awaitable[None]) -> None:
+    with anyio.CancelScope(shield=True):
+        await commit
 
 
 def _begins_a_call(event: LogEvent) -> bool:

@@ -180,9 +180,9 @@ async def test_one_whose_client_leaves_while_it_is_stored_is_made_all_the_same(t
             while not server.runtime.wiring.adrift.waiting():
                 await anyio.lowlevel.checkpoint()
             other.execute("ROLLBACK")
-            await look(server.runtime)
             found: Any = None
             while found is None:
+                await look(server.runtime)  # again, where it was not stored yet
                 await anyio.lowlevel.checkpoint()
                 found = other.execute(
                     "SELECT status FROM responses WHERE background AND status = 'completed'"
