@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from callboard.actors.archivist import LARGEST_GROUP, Archivist, Commit
+from callboard.actors.archivist import LARGEST_GROUP, MOST_TURNS, Archivist, Commit
 from callboard.errors import ActorFailed, AlreadyExists, CallboardError, StoreUnavailable
 from callboard.kernel import ActorRef, Child, Supervisor, System, open_system
 from callboard.store import Change, InMemoryStore
@@ -67,6 +67,29 @@ async def test_who_asks_a_moment_later_comes_along() -> None:
         await checkpoint()
         tasks.start_soon(ref.ask, commit("resp_2"))
     assert store.groups == [2]
+
+
+async def coming_one_a_turn(count: int) -> list[int]:
+    """How commits are grouped of which each turn of the event loop brings one."""
+    store = SlowStore()
+    store.open.set()
+    async with archivist(store) as (ref, _), anyio.create_task_group() as tasks:
+        for number in range(count):
+            tasks.start_soon(ref.ask, commit(f"resp_{number}"))
+            await checkpoint()
+    return store.groups
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the others give turns in no order
+async def test_a_group_is_written_when_nobody_comes_any_more(anyio_backend: str) -> None:
+    assert await coming_one_a_turn(MOST_TURNS // 2) == [MOST_TURNS // 2]
+
+
+async def test_nobody_waits_for_ever_for_those_who_still_come() -> None:
+    groups = await coming_one_a_turn(4 * MOST_TURNS)
+
+    assert sum(groups) == 4 * MOST_TURNS
+    assert max(groups) < 2 * MOST_TURNS
 
 
 async def test_a_commit_is_answered_when_the_store_has_done_it_and_not_before() -> None:

@@ -23,9 +23,12 @@ from callboard.store import AppendEvents, Change, DeleteResponse, EndResponse, S
 LARGEST_GROUP = 256
 """Commits that are synced together at most, and as many as gather meanwhile."""
 
-MOMENTS = 2
-"""Turns of the event loop in which others who are about to commit may come along: waking the store's thread
-costs as much as a tenth of a response."""
+QUIET_TURNS = 2
+"""A group is written once so many turns of the event loop in a row have brought it nobody: waking the store's
+thread costs as much as a tenth of a response, so whoever is about to commit may come along."""
+
+MOST_TURNS = 16
+"""After so many it is written whoever comes."""
 
 
 def _nobody(_response_id: str) -> None:
@@ -85,9 +88,17 @@ class Archivist(Actor[Commit]):
         while True:
             await self._work.wait()
             self._work = anyio.Event()
-            for _ in range(MOMENTS):
-                await checkpoint()
+            await self._gather()
             await self._write_group()
+
+    async def _gather(self) -> None:
+        known, quiet = len(self._gathered), 0
+        for _ in range(MOST_TURNS):
+            await checkpoint()
+            quiet = quiet + 1 if len(self._gathered) == known else 0
+            known = len(self._gathered)
+            if quiet == QUIET_TURNS or known >= LARGEST_GROUP:
+                return
 
     async def _write_group(self) -> None:
         group, self._gathered = self._gathered, []
