@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from callboard.serving.exchange import Beating, Exchange, Header
+from callboard.errors import CallboardError
+from callboard.serving.exchange import JSON, Beating, Exchange, Header
 
 LARGEST = 1 << 20
 """Bytes of an answer; of a larger one nothing is kept."""
@@ -18,12 +19,9 @@ class Copied(Exchange):
         body: Of the request, which was read already.
         keep: Told the status, the media type and the answer before its last byte is sent; None stands for an
             answer that is too large.
-
-    Attributes:
-        kept: Whether it was told.
     """
 
-    __slots__ = ("_body", "_exchange", "_keep", "_media", "_pieces", "_size", "kept")
+    __slots__ = ("_body", "_exchange", "_keep", "_media", "_pieces", "_size")
 
     def __init__(
         self,
@@ -36,7 +34,6 @@ class Copied(Exchange):
         self.path = exchange.path
         self.target = exchange.target
         self.headers = exchange.headers
-        self.kept = False
         self._exchange = exchange
         self._body = body
         self._keep = keep
@@ -117,10 +114,21 @@ class Copied(Exchange):
         else:
             self._pieces.clear()
         if not more:
-            answer = b"".join(self._pieces) if self._size <= LARGEST else None
-            await self._keep(self.status or 0, self._media, answer)
-            self.kept = True
+            try:
+                answer = b"".join(self._pieces) if self._size <= LARGEST else None
+                await self._keep(self.status or 0, self._media, answer)
+            except CallboardError:
+                if self.stream is not None and piece:
+                    await self._exchange.send(piece)  # how it ended is true all the same
+                raise
         await self._exchange.send(piece, more=more)
+
+    async def respond(
+        self, status: int, body: bytes, *, media: bytes = JSON, headers: Iterable[Header] = ()
+    ) -> None:
+        """Have a whole answer kept, and send it."""
+        await self._keep(status, media.decode("latin-1"), body if len(body) <= LARGEST else None)
+        await self._exchange.respond(status, body, media=media, headers=headers)
 
     def stop(self, reason: Exception) -> None:
         """Cancel what is done for the client."""

@@ -85,13 +85,12 @@ class EventStream:
         Where it stands within an event, a blank line ends that one first.
         """
         last = (self._encode_failure or self._error_event)(error)
-        await self._exchange.send(last if self._between_events else b"\n\n" + last)
-        await self.finish()
+        await self.finish(last if self._between_events else b"\n\n" + last)
 
-    async def finish(self) -> None:
-        """End the body."""
+    async def finish(self, last: bytes = b"") -> None:
+        """End the body with ``last``, in one packet with the framing's own end."""
         self._between_events = False
-        await self._exchange.send(b"", more=False)
+        await self._exchange.send(last, more=False)
 
     def beat(self) -> bytes | None:
         """A comment, where nothing was written since the last beat and one may be written now.

@@ -99,8 +99,7 @@ async def _whole(visit: Visit, order: TurnOrder, encoder: ResponseEncoder) -> No
 async def _stream(visit: Visit, order: TurnOrder, encoder: ResponseEncoder, stream: EventStream) -> None:
     async with visit.house.assistant.stream(Respond(order=order), buffer=EVENTS_AHEAD) as events:
         await stream.pass_on(events, encoder.feed)
-    await stream.send(encoder.finish(finished_at(visit)))
-    await stream.finish()
+    await stream.finish(encoder.finish(finished_at(visit)))
 
 
 async def _begin(visit: Visit, order: TurnOrder, keep: Keeping, asked: ResponsesRequest) -> None:
