@@ -43,14 +43,14 @@ class Client:
         self.kept.append((status, media, answer))
 
 
-async def test_a_stream_is_kept_before_its_last_event_is_sent() -> None:
+async def test_a_stream_is_kept_before_its_end_is_sent() -> None:
     client = Client()
     stream = EventStream(client.copied)
     await stream.send(b"data: 1\n\n")
     await stream.finish(b"data: [DONE]\n\n")
 
     assert client.kept == [(200, "text/event-stream; charset=utf-8", b"data: 1\n\ndata: [DONE]\n\n")]
-    assert client.pieces == [(b"data: 1\n\n", True), (b"data: [DONE]\n\n", False)]
+    assert client.pieces == [(b"data: 1\n\n", True), (b"data: [DONE]\n\n", True), (b"", False)]
 
 
 async def test_a_stream_that_cannot_be_kept_still_has_its_last_event() -> None:

@@ -193,6 +193,27 @@ async def test_a_client_who_leaves_frees_his_key_but_not_that_of_work_in_the_bac
         assert "response.completed" in answer.text
 
 
+@pytest.mark.parametrize("path", [CHAT, RESPONSES])
+async def test_where_an_answer_cannot_be_kept_the_client_learns_why_he_has_none(
+    path: str, tmp_path: Path
+) -> None:
+    script = Script(replies=(Reply(steps=(Hold(gate="g"), Text(text="a"))),))
+    answers: list[httpx2.Response] = []
+    async with serving(script, f"sqlite:///{tmp_path}/state.db") as (server, stage):
+
+        async def wait_for_answer() -> None:
+            answers.append(await ask(server, path, store=False))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait_for_answer)
+            gate = stage.handlers["demo"].gates["g"]
+            await gate.reached.wait()
+            await server.runtime.wiring.store.aclose()
+            gate.opened.set()
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["error"]["message"]) == (503, "The store is closed.")
+
+
 async def test_a_response_that_is_deleted_takes_its_key_along() -> None:
     async with serving(Script()) as (server, stage):
         first = (await ask(server, RESPONSES)).json()["id"]

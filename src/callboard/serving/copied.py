@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from callboard.errors import CallboardError
 from callboard.serving.exchange import JSON, Beating, Exchange, Header
 
 LARGEST = 1 << 20
@@ -114,13 +113,12 @@ class Copied(Exchange):
         else:
             self._pieces.clear()
         if not more:
-            try:
-                answer = b"".join(self._pieces) if self._size <= LARGEST else None
-                await self._keep(self.status or 0, self._media, answer)
-            except CallboardError:
-                if self.stream is not None and piece:
-                    await self._exchange.send(piece)  # how it ended is true all the same
-                raise
+            if self.stream is not None and piece:
+                # How a stream ended is told in any case, and that it is over once it is kept.
+                await self._exchange.send(piece)
+                piece = b""
+            answer = b"".join(self._pieces) if self._size <= LARGEST else None
+            await self._keep(self.status or 0, self._media, answer)
         await self._exchange.send(piece, more=more)
 
     async def respond(
