@@ -91,13 +91,20 @@ async def test_the_last_event_is_written_with_the_end_and_never_before_it() -> N
     assert await store.log() == [STARTED, word("one"), STOPPED]
 
 
-async def test_an_end_that_is_refused_leaves_nothing_of_it_in_the_log() -> None:
-    store = Doubtful()
+@asynccontextmanager
+async def half_written(store: Doubtful) -> AsyncIterator[Recorder]:
+    """A Recorder of whose log the beginning is durable, and a word waits."""
     store.open.set()
     async with recording(store) as recorder:
         recorder.add((STARTED,))
         await recorder.settle()
         recorder.add((word("one"),))
+        yield recorder
+
+
+async def test_an_end_that_is_refused_leaves_nothing_of_it_in_the_log() -> None:
+    store = Doubtful()
+    async with half_written(store) as recorder:
         store.full = True
         with pytest.raises(StoreUnavailable):
             await recorder.end((STOPPED,), "completed", (), 7)
@@ -114,11 +121,7 @@ async def test_an_end_that_is_refused_leaves_nothing_of_it_in_the_log() -> None:
 @pytest.mark.parametrize("refused", [False, True])
 async def test_whoever_leaves_while_it_is_written_knows_what_came_of_it(refused: bool) -> None:
     store = Doubtful()
-    store.open.set()
-    async with recording(store) as recorder:
-        recorder.add((STARTED,))
-        await recorder.settle()
-        recorder.add((word("one"),))
+    async with half_written(store) as recorder:
         store.open = anyio.Event()
 
         async def settle() -> None:

@@ -131,14 +131,7 @@ class LastingReply(Reply[R]):
         return True
 
     async def wait(self) -> R:
-        """Suspend until answered, even where the surrounding scope is cancelled; it stays so.
-
-        Returns:
-            The value the actor answered with.
-
-        Raises:
-            Exception: Whatever the actor answered with instead.
-        """
+        """As `Reply.wait`, but until there is an answer, though the surrounding scope be cancelled."""
         try:
             await self.signal
         except anyio.get_cancelled_exc_class() as cancellation:
